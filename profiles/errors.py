@@ -1,0 +1,102 @@
+"""The one tree of errors.
+
+Every error names the meter, what was asked of it, what came back and what to do next, on one line, so that
+an operator can act on a log line alone. No error ever carries a key, a password or an undecrypted secret.
+"""
+
+from __future__ import annotations
+
+
+class HeadEndError(Exception):
+    """Something went wrong that a person or a retry can deal with.
+
+    `retry` says whether trying again, unchanged, can help. `exit_code` is what the CLI ends with; the
+    table of codes stands in docs/reference.md.
+    """
+
+    exit_code = 1
+    retry = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        meter: str = "",
+        asked: str = "",
+        remedy: str = "",
+        retry: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.meter = meter
+        self.asked = asked
+        self.remedy = remedy
+        if retry is not None:
+            self.retry = retry
+
+    def at(self, *, meter: str = "", asked: str = "") -> HeadEndError:
+        """Name the meter and the step, where the raiser did not know them; returns itself, to be raised."""
+        self.meter = self.meter or meter
+        self.asked = self.asked or asked
+        return self
+
+    def __str__(self) -> str:
+        place = " · ".join(part for part in (self.meter, self.asked) if part)
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+
+class SettingsError(HeadEndError):
+    """A settings file, environment variable, meter list or meter type file is wrong."""
+
+    exit_code = 3
+
+
+class LinkError(HeadEndError):
+    """The meter could not be reached, or the link broke."""
+
+    exit_code = 4
+    retry = True
+
+
+class LinkTimeout(LinkError):
+    """Nothing came within the deadline."""
+
+
+class ProtocolError(HeadEndError):
+    """What came back is not what DLMS/COSEM allows here: garbage, truncation, a wrong block number."""
+
+    exit_code = 5
+    retry = True
+
+
+class SecurityError(HeadEndError):
+    """The receive policy refused an APDU: plaintext, weaker protection, a bad tag, a replay, a wrong title."""
+
+    exit_code = 6
+
+
+class AccessDenied(HeadEndError):
+    """The meter answered, and said no: association refused, wrong password, data-access-result."""
+
+    exit_code = 7
+
+
+class MeterBusy(HeadEndError):
+    """The meter has another association open, or says that it cannot serve now."""
+
+    exit_code = 8
+    retry = True
+
+
+class IdentityMismatch(HeadEndError):
+    """Another meter than the registered one stands at this address: nothing of it is stored."""
+
+    exit_code = 9
+
+
+class StoreError(HeadEndError):
+    """The database refused or is away."""
+
+    exit_code = 10
+    retry = True
