@@ -14,7 +14,18 @@ from profiles.objects import AttributeRef, CaptureObject, Obis
 
 Deviation = Literal["ignore", "utc-minus-local", "local-minus-utc"]
 """What the deviation of a date-time means on this type: ignored (wall time of the type's zone), DLMS's own sense
-(India: -330), or India's (+330); meters.md 6.1. The value 0x8000 (not specified) always means the type's zone."""
+(India: -330), or India's (+330); docs/meter-facts.md, "Time". The value 0x8000 (not specified) always means the
+type's zone."""
+
+SelectiveAccess = Literal["range", "entry", "none"]
+"""How a part of the buffer can be asked for: by range of the clock (selector 1), by entry (2), not at all."""
+
+Stamp = Literal["start", "end"]
+"""Which end of its interval a row's date-time names."""
+
+NullData = Literal["missing", "repeat"]
+"""What null-data means in a column of values: nothing was recorded, or the same as in the row before (compressed
+profiles). In the date-time column it always means one capture period after the row before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +54,14 @@ class Profile:
     name: str
     obis: Obis
     scaler_obis: Obis | None
-    """The scaler profile that scales this profile and no other; None: scalers are read from each object's attribute 3."""
-    selective_access: Literal["range", "entry", "none"]
-    stamp: Literal["start", "end"]
-    """Which end of the interval the row's date-time names."""
+    """The scaler profile that scales this profile and no other; None: each object's own attribute 3 does."""
+    selective_access: SelectiveAccess
+    stamp: Stamp
     capture_period_s: int
     depth_days: int
     capture_objects: tuple[CaptureObject, ...]
     """As documented. The meter's own attribute 3 wins."""
+    null_data: NullData = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +81,6 @@ class MeterType:
     reading_association: str
     """The association that collects: 'meter_reader' on Indian meters."""
     drift_allowed_s: int
+    """How far ahead of ours the meter's clock may run before its rows are no longer believed."""
     doubts: tuple[str, ...]
+    """What is not known for sure about this type, to be settled on the first meters on site."""
