@@ -1,0 +1,153 @@
+"""A fleet of simulated meters: who they are, where they answer, what keys they hold; all of it from one seed.
+
+The one rule: keys derived here are test keys. Whoever knows the seed knows every key of the fleet.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hmac
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from typing import TextIO
+
+from drivers.dlms.security import Key, Secret
+from profiles.errors import SettingsError
+from simulators.registers import Maker, maker_of
+
+_FIRST_ADDRESS = IPv4Address("127.1.0.1")
+_LARGEST_FLEET = int(IPv4Address("127.255.255.254")) - int(_FIRST_ADDRESS) + 1
+
+REGISTRY_COLUMNS = (
+    "name",
+    "serial",
+    "system_title",
+    "device_id",
+    "address",
+    "meter_type",
+    "division",
+    "commissioned_at",
+    "encryption_key",
+    "authentication_key",
+    "lls_secret",
+    "hls_secret",
+)
+"""Columns of the meter list that the registry imports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a meter and its head-end share: global unicast encryption key, authentication key, LLS and HLS secrets."""
+
+    encryption: Key
+    authentication: Key
+    lls: Secret
+    hls: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a simulated meter is. `index` is its place in the fleet and the coordinate of its load."""
+
+    index: int
+    name: str
+    serial: str
+    system_title: bytes
+    device_id: str
+    host: str
+    division: str
+    commissioned_at: datetime
+    maker: Maker
+
+
+class Fleet:
+    """`meters` identities derived from `seed`, spread over `divisions` in proportion to their figures."""
+
+    def __init__(self, seed: int, meters: int, divisions: Mapping[str, int], commissioned_at: datetime) -> None:
+        """`divisions`: name -> number of connections, any scale. `commissioned_at` (aware): first interval of all."""
+        if not 0 < meters <= _LARGEST_FLEET:
+            raise SettingsError(f"a fleet has 1 to {_LARGEST_FLEET} meters, not {meters}")
+        if not divisions or min(divisions.values()) < 0 or not any(divisions.values()):
+            raise SettingsError("a fleet needs divisions with a positive number of connections")
+        self.seed = seed
+        self.commissioned_at = commissioned_at.astimezone(UTC)
+        shares = _shares(meters, divisions)
+        self._places = [(division, number) for division, n in shares.items() for number in range(1, n + 1)]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Identity]:
+        return map(self.identity, range(len(self)))
+
+    def identity(self, index: int) -> Identity:
+        """The meter with this index, 0 to len - 1."""
+        division, number = self._places[index]
+        maker = maker_of(index)
+        serial = f"{maker.flag}{24_000_000 + index:08d}"
+        title = maker.flag.encode() + self._secret("system title", index)[:5]
+        return Identity(
+            index=index,
+            name=f"{_slug(division)}-{number:05d}",
+            serial=serial,
+            system_title=title,
+            device_id=f"{maker.flag}-{serial[3:]}",
+            host=str(_FIRST_ADDRESS + index),
+            division=division,
+            commissioned_at=self.commissioned_at,
+            maker=maker,
+        )
+
+    def keys(self, index: int) -> Keys:
+        """The keys of the meter with this index. The LLS secret has 8 letters, the HLS secret 16, as AES-128 wants."""
+        return Keys(
+            encryption=Key(self._secret("encryption", index)[:16]),
+            authentication=Key(self._secret("authentication", index)[:16]),
+            lls=Secret(base64.b32encode(self._secret("lls", index))[:8]),
+            hls=Secret(base64.b32encode(self._secret("hls", index))[:16]),
+        )
+
+    def write_registry(self, stream: TextIO, *, port: int, meter_type: str) -> None:
+        """The fleet as the meter list that the registry imports (CSV with REGISTRY_COLUMNS), keys and all."""
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(REGISTRY_COLUMNS)
+        for meter in self:
+            keys = self.keys(meter.index)
+            rows.writerow(
+                (
+                    meter.name,
+                    meter.serial,
+                    meter.system_title.hex().upper(),
+                    meter.device_id,
+                    f"tcp://{meter.host}:{port}",
+                    meter_type,
+                    meter.division,
+                    meter.commissioned_at.isoformat(),
+                    *(secret.octets.hex().upper() for secret in (keys.encryption, keys.authentication)),
+                    *(secret.octets.decode("ascii") for secret in (keys.lls, keys.hls)),
+                )
+            )
+
+    def _secret(self, purpose: str, index: int) -> bytes:
+        """32 octets bound to the seed, the purpose and the meter."""
+        return hmac.digest(b"simulated fleet %d" % self.seed, f"{purpose} {index}".encode(), "sha256")
+
+
+def _shares(meters: int, divisions: Mapping[str, int]) -> dict[str, int]:
+    """Whole numbers of meters in proportion to the figures, by largest remainder: they add up to `meters`."""
+    total = sum(divisions.values())
+    exact = {name: meters * figure / total for name, figure in divisions.items()}
+    shares = {name: int(share) for name, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: shares[name] - exact[name])
+    for name in by_remainder[: meters - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+def _slug(division: str) -> str:
+    """`Ashta and Sehore` -> `ashta-and-sehore`."""
+    return re.sub(r"[^a-z0-9]+", "-", division.lower()).strip("-")
