@@ -1,0 +1,76 @@
+"""The wrapper of DLMS over TCP and UDP (Green Book, clause 7.3.3): 8 octets before each APDU.
+
+Version 0001, source wPort, destination wPort and the length of the APDU, each a 16-bit big-endian number.
+No I/O: octets in, frames out, however the link cut them.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from profiles.errors import ProtocolError
+
+VERSION: Final = 1
+MAX_APDU: Final = 0xFFFF
+
+_HEADER: Final = struct.Struct(">4H")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One wrapper frame: the wPorts of both ends (client SAP, server SAP) and the APDU."""
+
+    source: int
+    destination: int
+    apdu: bytes
+
+
+def wrap(source: int, destination: int, apdu: bytes) -> bytes:
+    """The frame of one APDU; ProtocolError on an APDU that the 16-bit length can't hold."""
+    if not 0 < len(apdu) <= MAX_APDU:
+        raise ProtocolError(f"an APDU of {len(apdu)} octets does not fit the wrapper", retry=False)
+    return _HEADER.pack(VERSION, source, destination, len(apdu)) + apdu
+
+
+class Unwrapper:
+    """Finds the frames in a stream of octets.
+
+    After a ProtocolError the stream has lost its place: the link has to be closed, every further call raises again.
+    """
+
+    def __init__(self, max_apdu: int = MAX_APDU) -> None:
+        self._max_apdu = max_apdu
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take what the link received; call `next` until it gives None before feeding more."""
+        self._buffer += data
+
+    def next(self) -> Frame | None:
+        """The next whole frame, or None until more is fed.
+
+        ProtocolError as soon as the header shows another version than 1, or a length of 0 or above `max_apdu`.
+        """
+        if len(self._buffer) < _HEADER.size:
+            self._check_version(bytes(self._buffer[:2]))
+            return None
+        version, source, destination, size = _HEADER.unpack_from(self._buffer)
+        self._check_version(version.to_bytes(2, "big"))
+        if not 0 < size <= self._max_apdu:
+            raise ProtocolError(f"wrapper frame announces an APDU of {size} octets, 1 to {self._max_apdu} allowed")
+        end = _HEADER.size + size
+        if len(self._buffer) < end:
+            return None
+        apdu = bytes(self._buffer[_HEADER.size : end])
+        del self._buffer[:end]
+        return Frame(source, destination, apdu)
+
+    @staticmethod
+    def _check_version(octets: bytes) -> None:
+        if not VERSION.to_bytes(2, "big").startswith(octets):
+            raise ProtocolError(
+                f"not a wrapper frame: begins {octets.hex()}, not 0001",
+                remedy="is this the meter's DLMS port, and is the wrapper its framing?",
+            )
