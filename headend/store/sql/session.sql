@@ -1,0 +1,6 @@
+SET timezone = 'UTC';
+SET statement_timeout = '120s';
+SET lock_timeout = '60s';
+SET idle_in_transaction_session_timeout = '300s';
+SET application_name = 'headend';
+SET client_min_messages = 'warning'
