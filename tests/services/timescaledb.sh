@@ -151,36 +151,43 @@ EOF
   else printf '%s = on\n' fsync synchronous_commit full_page_writes; fi
   } | write "$CLUSTER/headend.conf"
 }
-launch() {   # below the range that systems give to outgoing connections
-  wanted=${TSDB_PORT:-0}; [ "$wanted" != 0 ] || wanted=$(port); tries=0
-  while :; do
-    configure "${wanted:=$(shuf -i 20000-29999 -n 1)}"
-    as_account sh -c 'umask 077; : >"$1"' sh "$DATA/server.log"
-    ! as_account "$BIN/pg_ctl" -D "$CLUSTER" -w -t $START_SECONDS -l "$DATA/server.log" start >/dev/null 2>&1 9>&- || return 0
-    tries=$((tries + 1))
-    # After a crash the old server's last processes may take a moment to go.
-    if grep -q 'could not bind' "$DATA/server.log" && [ "${TSDB_PORT:-0}" = 0 ]; then wanted=
-    elif ! grep -q 'is still in use' "$DATA/server.log"; then break; fi
-    [ $tries -lt 40 ] || break
-    sleep 0.25
-  done
-  tail -n 20 "$DATA/server.log" >&2
-  die 1 "the server did not start: its last words stand above, all of them in $DATA/server.log"
+ready() { running && "$BIN/pg_isready" -q -h 127.0.0.1 -p "$(port)"; }
+launch() {   # one attempt; comes back without a server where another attempt may help
+  wanted=${TSDB_PORT:-0}
+  [ "$wanted" != 0 ] || wanted=$(port)
+  [ -n "$wanted" ] || wanted=$(shuf -i 20000-29999 -n 1)   # below the range that outgoing connections come from
+  configure "$wanted"
+  as_account sh -c 'umask 077; : >"$1"' sh "$DATA/server.log"
+  ! as_account "$BIN/pg_ctl" -D "$CLUSTER" -w -t $START_SECONDS -l "$DATA/server.log" start >/dev/null 2>&1 9>&- || return 0
+  # After a crash the old server's last processes may take a moment to go.
+  ! grep -qE 'is still in use|lock file .* already exists' "$DATA/server.log" || return 0
+  if grep -q 'could not bind' "$DATA/server.log" && [ "${TSDB_PORT:-0}" = 0 ]; then
+    as_account sed -i '/^port = /d' "$CLUSTER/headend.conf"
+    return 0
+  fi
+  die 1 "the server did not start: $(grep -m1 -E 'could not bind|FATAL' "$DATA/server.log" || echo "no answer") (see $DATA/server.log)"
 }
 start() {
   install; own_data
   {
     flock -w "$LOCK_SECONDS" 9 || die 1 "another start in $DATA did not end within $LOCK_SECONDS s"
     [ -e "$CLUSTER/PG_VERSION" ] || make_cluster
-    running || launch
+    tries=0
+    until ready; do
+      running || launch
+      tries=$((tries + 1)); [ $tries -le $((START_SECONDS * 4)) ] || die 1 "the server takes no connections (see $DATA/server.log)"
+      ready || sleep 0.25
+    done
     [ -n "$(sql postgres -c "select 1 from pg_database where datname = '$DB'")" ] || sql postgres -c "create database \"$DB\""
     sql "$DB" -c 'set client_min_messages = error; create extension if not exists timescaledb'
   } 9>"$DATA/.lock"
 }
 stop() {
-  running || return 0
-  as_account "$BIN/pg_ctl" -D "$CLUSTER" -w -t 30 -m fast stop >/dev/null 2>&1 ||
-    as_account "$BIN/pg_ctl" -D "$CLUSTER" -w -t 30 -m immediate stop >/dev/null || die 1 "the server in $DATA did not stop"
+  for mode in fast immediate; do
+    running || return 0
+    ! as_account "$BIN/pg_ctl" -D "$CLUSTER" -w -t 30 -m $mode stop >/dev/null 2>&1 || return 0
+  done
+  ! running || die 1 "the server in $DATA did not stop"
 }
 status() {
   running || { echo "not running"; exit 3; }
