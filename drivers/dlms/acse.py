@@ -7,7 +7,7 @@ Decoding is ours: bounded, unknown optional fields skipped, every fault a `Proto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -102,20 +102,18 @@ def encode_aarq(
             raise SecurityError(f"a secret must not be sent in the AARQ of authentication mechanism {mechanism}")
         authentication_value = authentication_value.octets
     asked = Aarq(ciphered, mechanism, client_title, authentication_value, user_information)
-    try:
-        body = acse.ApplicationAssociationRequest(
+    encoded = _encoded(
+        AARQ,
+        lambda: acse.ApplicationAssociationRequest(
             ciphered=ciphered,
             authentication=enumerations.AuthenticationMechanism(mechanism) if mechanism else None,
             system_title=client_title,
             authentication_value=authentication_value,
             user_information=acse.UserInformation(_initiate_request(user_information)),
-        ).to_bytes()[_SHORT_HEADER:]
-    except (ValueError, OverflowError):
-        body = b""
-    # Its length octet is wrong from 128 on (BER has a long form); its errors may show the password.
-    encoded = _tlv(AARQ, body)
-    if not body or decode_aarq(encoded) != asked:
-        raise ProtocolError("this AARQ can't be encoded by dlms-cosem", retry=False)
+        ),
+    )
+    if decode_aarq(encoded) != asked:
+        raise ProtocolError("dlms-cosem encodes another AARQ than the one asked for", retry=False)
     return encoded
 
 
@@ -125,18 +123,17 @@ def encode_rlrq(reason: int | None = 0, user_information: bytes | None = None) -
     ProtocolError where dlms-cosem can't encode what is asked.
     """
     asked = Release(reason, user_information)
-    try:
-        body = acse.ReleaseRequest(
+    encoded = _encoded(
+        RLRQ,
+        lambda: acse.ReleaseRequest(
             reason=None if reason is None else enumerations.ReleaseRequestReason(reason),
             user_information=None
             if user_information is None
             else acse.UserInformation(_initiate_request(user_information)),
-        ).to_bytes()[_SHORT_HEADER:]
-    except (ValueError, OverflowError):
-        raise ProtocolError("this RLRQ can't be encoded by dlms-cosem", retry=False) from None
-    encoded = _tlv(RLRQ, body)
+        ),
+    )
     if decode_rlrq(encoded) != asked:
-        raise ProtocolError("this RLRQ can't be encoded by dlms-cosem", retry=False)
+        raise ProtocolError("dlms-cosem encodes another RLRQ than the one asked for", retry=False)
     return encoded
 
 
@@ -176,8 +173,16 @@ def encode_rlre(reason: int | None = 0, user_information: bytes | None = None) -
     return _tlv(RLRE, fields)
 
 
-_SHORT_HEADER: Final = 2
-"""dlms-cosem's tag and length octet, replaced by our own."""
+def _encoded(tag: int, build: Callable[[], Any]) -> bytes:
+    """What dlms-cosem encodes under `tag`, with a length of ours: its single octet is wrong from 128 on."""
+    try:
+        body: bytes | None = build().to_bytes()[2:]
+    except (ValueError, OverflowError):
+        body = None
+    # Raised here and not above, so that its error, which may show the password, does not hang on ours.
+    if body is None:
+        raise ProtocolError(f"dlms-cosem can't encode this APDU ({tag:02x})", retry=False)
+    return _tlv(tag, body)
 
 
 def _tlv(tag: int, value: bytes) -> bytes:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final, TypeAlias
 
-from drivers.dlms import axdr
+from drivers.dlms import axdr, results
 from drivers.dlms.axdr import Reader
+from drivers.dlms.results import action_text as action_text
+from drivers.dlms.results import data_access_text as data_access_text
+from drivers.dlms.results import is_worth_a_retry as is_worth_a_retry
 from profiles.errors import ProtocolError
 from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
 
@@ -207,8 +210,7 @@ class ExceptionResponse:
     @property
     def text(self) -> str:
         """Both errors in words."""
-        service = _SERVICE_ERRORS.get(self.service_error, f"service error {self.service_error}")
-        return f"{_STATE_ERRORS.get(self.state_error, f'state error {self.state_error}')}: {service}"
+        return results.exception_text(self.state_error, self.service_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +227,7 @@ class ConfirmedServiceError:
     @property
     def text(self) -> str:
         """The error in words."""
-        name, codes = _CONFIRMED_SERVICE_ERRORS.get(self.category, (f"error kind {self.category}", ()))
-        return f"{name}: {codes[self.code] if self.code < len(codes) else f'code {self.code}'}"
+        return results.confirmed_service_error_text(self.category, self.code)
 
 
 Apdu: TypeAlias = (
@@ -346,7 +347,7 @@ def _read_action_response(reader: Reader) -> ActionResponseNormal:
 
 def _read_exception(reader: Reader) -> ExceptionResponse:
     state, service = reader.uint(1), reader.uint(1)
-    counter = reader.uint(4) if service == INVOCATION_COUNTER_ERROR and reader.left else None
+    counter = reader.uint(4) if service == results.INVOCATION_COUNTER_ERROR and reader.left else None
     return ExceptionResponse(state, service, counter)
 
 
@@ -424,89 +425,3 @@ def decode_selection(selection: bytes) -> RangeSelection | EntrySelection:
             return EntrySelection(first, last, first_column, last_column)
         case _:
             raise ProtocolError(f"a selection that is not known here: {selection[:64].hex()}")
-
-
-# --- results in words -----------------------------------------------------------------------------------------
-
-SUCCESS: Final = 0
-INVOCATION_COUNTER_ERROR: Final = 6
-"""The service error of an exception-response that tells of a counter below the expected one."""
-
-_DATA_ACCESS_RESULTS: Final = {
-    0: "success",
-    1: "hardware fault",
-    2: "temporary failure",
-    3: "read-write denied",
-    4: "object undefined",
-    9: "object class inconsistent",
-    11: "object unavailable",
-    12: "type unmatched",
-    13: "scope of access violated",
-    14: "data block unavailable",
-    15: "long get aborted",
-    16: "no long get in progress",
-    17: "long set aborted",
-    18: "no long set in progress",
-    19: "data block number invalid",
-    250: "other reason",
-}
-
-_ACTION_RESULTS: Final = {
-    **{code: text for code, text in _DATA_ACCESS_RESULTS.items() if code < 15},
-    15: "long action aborted",
-    16: "no long action in progress",
-    250: "other reason",
-}
-
-_WORTH_A_RETRY: Final = frozenset({2, 14, 15, 16, 19})
-"""A meter that was busy, or that lost its place in a block transfer."""
-
-_STATE_ERRORS: Final = {1: "service not allowed", 2: "service unknown"}
-
-_SERVICE_ERRORS: Final = {
-    1: "operation not possible",
-    2: "service not supported",
-    3: "other reason",
-    4: "APDU too long",
-    5: "deciphering error",
-    6: "invocation counter error",
-}
-
-_CONFIRMED_SERVICE_ERRORS: Final[dict[int, tuple[str, tuple[str, ...]]]] = {
-    0: (
-        "application reference",
-        (
-            "other",
-            "time elapsed",
-            "application unreachable",
-            "application reference invalid",
-            "application context unsupported",
-            "provider communication error",
-            "deciphering error",
-        ),
-    ),
-    1: ("hardware resource", ("other", "memory unavailable", "processor unavailable", "mass storage unavailable")),
-    2: ("VDE state", ("other", "no DLMS context", "loading data set", "status no change", "status inoperable")),
-    3: ("service", ("other", "APDU too long", "service unsupported")),
-    4: ("definition", ("other", "object undefined", "object class inconsistent", "object attribute inconsistent")),
-    5: ("access", ("other", "scope of access violated", "object access violated", "hardware fault", "unavailable")),
-    6: (
-        "initiate",
-        ("other", "DLMS version too low", "incompatible conformance", "APDU size too short", "refused by the meter"),
-    ),
-}
-
-
-def data_access_text(code: int) -> str:
-    """A data-access-result in words."""
-    return _DATA_ACCESS_RESULTS.get(code, f"data-access-result {code}")
-
-
-def action_text(code: int) -> str:
-    """An action-result in words."""
-    return _ACTION_RESULTS.get(code, f"action-result {code}")
-
-
-def is_worth_a_retry(code: int) -> bool:
-    """Whether asking again, unchanged, may help after this data-access-result or action-result."""
-    return code in _WORTH_A_RETRY

@@ -284,6 +284,15 @@ _FIXED: Final[dict[int, tuple[_Unpack, int]]] = {
 """tag: how to unpack what follows the tag, and the size of the whole with its tag."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """A type description of a compact-array: an array repeats its one part `count` times."""
+
+    tag: int
+    count: int = 1
+    parts: tuple[_Type, ...] = ()
+
+
 class _Decoder:
     """One run over one input; `elements` is what the bound on all elements together leaves."""
 
@@ -304,6 +313,8 @@ class _Decoder:
             return None, offset + 1
         if tag in (STRUCTURE, ARRAY):
             return self._elements(tag, offset + 1, depth)
+        if tag == COMPACT_ARRAY:
+            return self._compact_array(offset + 1, depth)
         return self._string(tag, offset + 1)
 
     def _elements(self, tag: int, offset: int, depth: int) -> tuple[Value, int]:
@@ -319,6 +330,61 @@ class _Decoder:
             item, offset = self.value(offset, depth - 1)
             items.append(item)
         return (Structure(items) if tag == STRUCTURE else items), offset
+
+    def _compact_array(self, offset: int, depth: int) -> tuple[Value, int]:
+        """The type of an element once, then all elements without their tags in one octet-string."""
+        kind, offset = self._type_description(offset, depth)
+        size, offset = self._length(offset)
+        end = offset + size
+        if end > len(self.data):
+            raise ProtocolError(f"A-XDR data: {size} octets of a compact-array, {len(self.data) - offset} received")
+        items: list[Value] = []
+        while offset < end:
+            start = offset
+            item, offset = self._untagged(kind, offset)
+            if offset == start:
+                raise ProtocolError("A-XDR data: a compact-array of elements without octets")
+            items.append(item)
+        if offset != end:
+            raise ProtocolError(f"A-XDR data: the last element of a compact-array ends at {offset}, not at {end}")
+        return items, end
+
+    def _type_description(self, offset: int, depth: int) -> tuple[_Type, int]:
+        tag = self.data[offset]
+        if tag not in (ARRAY, STRUCTURE):
+            return _Type(tag), offset + 1
+        if depth <= 0:
+            raise ProtocolError(f"A-XDR data: nested too deep at octet {offset}")
+        if tag == ARRAY:
+            part, end = self._type_description(offset + 3, depth - 1)
+            return _Type(tag, int.from_bytes(self.data[offset + 1 : offset + 3], "big"), (part,)), end
+        count, offset = self._length(offset + 1)
+        if count > len(self.data) - offset:
+            raise ProtocolError(f"A-XDR data: {count} elements described at octet {offset}")
+        parts = []
+        for _ in range(count):
+            part, offset = self._type_description(offset, depth - 1)
+            parts.append(part)
+        return _Type(tag, 1, tuple(parts)), offset
+
+    def _untagged(self, kind: _Type, offset: int) -> tuple[Value, int]:
+        self.elements -= 1
+        # Elements of null-data take no octets, so that only this bounds how many there are.
+        if self.elements < 0:
+            raise ProtocolError("A-XDR data: too many elements")
+        fixed = _FIXED.get(kind.tag)
+        if fixed is not None:
+            unpack, size = fixed
+            return unpack(self.data, offset)[0], offset + size - 1
+        if kind.tag in (NULL, DONT_CARE):
+            return None, offset
+        if kind.tag not in (ARRAY, STRUCTURE):
+            return self._string(kind.tag, offset)
+        items: list[Value] = []
+        for part in kind.parts * kind.count:
+            item, offset = self._untagged(part, offset)
+            items.append(item)
+        return (Structure(items) if kind.tag == STRUCTURE else items), offset
 
     def _string(self, tag: int, offset: int) -> tuple[Value, int]:
         if tag == BIT_STRING:
