@@ -1,0 +1,129 @@
+"""A session: one association over one link, opened, used and closed as a unit, by asyncio.
+
+Rule: however a session ends (done, error, cancelled), the association is released where the meter still listens and
+the link is closed; a meter serves one association at a time, and one left open locks everybody out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+from drivers.address import Address
+from drivers.credentials import Credentials
+from drivers.dlms.association import Association, LastReceived, State, never_heard
+from drivers.links.tcp import TcpLink
+from drivers.service import Send, Service, T
+from profiles.errors import HeadEndError, LinkError
+from profiles.meter_type import Association as AssociationType
+from profiles.meter_type import MeterType
+from profiles.objects import AttributeRef, MethodRef
+
+Refill = Callable[[], Awaitable[None]]
+"""Reserves more invocation counters for the session's credentials, durably."""
+
+LOW_COUNTERS = 4
+"""Refill below this many: the longest run of counters that one step of a service takes is two (GMAC and glo-action)."""
+
+
+class Link(Protocol):
+    """What carries APDUs; every wait in it has a limit, and ends in a LinkError."""
+
+    async def send(self, apdu: bytes) -> None: ...
+    async def receive(self) -> bytes: ...
+
+
+async def run(service: Service[T], link: Link, before_step: Refill | None = None) -> T:
+    """Drive a service over a link to its result; link errors are thrown into it first."""
+    try:
+        if before_step is not None:
+            await before_step()
+        step = next(service)
+        while True:
+            try:
+                if isinstance(step, Send):
+                    await link.send(step.apdu)
+                    answer = None
+                else:
+                    answer = await link.receive()
+                    if before_step is not None:
+                        await before_step()
+            except HeadEndError as error:
+                step = service.throw(error)
+            else:
+                step = service.send(answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        service.close()
+
+
+class Session:
+    """An open association with a meter."""
+
+    def __init__(self, link: TcpLink, association: Association, refill: Refill | None = None) -> None:
+        self.link = link
+        self.association = association
+        self._refill = refill
+
+    async def get(self, attribute: AttributeRef, selection: bytes | None = None) -> bytes:
+        """GET one attribute; its A-XDR octets. Errors as `Association.get`, and LinkError."""
+        return await self._run(self.association.get(attribute, selection))
+
+    async def action(self, method: MethodRef, parameters: bytes | None = None) -> bytes | None:
+        """ACTION; the A-XDR octets of its return parameters. Errors as `Association.action`, and LinkError."""
+        return await self._run(self.association.action(method, parameters))
+
+    async def _run(self, service: Service[T]) -> T:
+        return await run(service, self.link, self._top_up)
+
+    async def _top_up(self) -> None:
+        if self._refill is not None and self.association.credentials.counters.left < LOW_COUNTERS:
+            await self._refill()
+
+    async def _open(self) -> None:
+        await self._run(self.association.open())
+
+    async def _release(self) -> None:
+        """Release where there is something to release; a meter that knows no RLRQ is simply hung up on."""
+        if self.association.state is State.OPEN:
+            with contextlib.suppress(HeadEndError):
+                await self._run(self.association.release())
+
+
+@contextlib.asynccontextmanager
+async def open_session(
+    address: Address,
+    meter_type: MeterType,
+    kind: AssociationType,
+    credentials: Credentials,
+    *,
+    server_title: bytes = b"",
+    last_received: LastReceived = never_heard,
+    refill: Refill | None = None,
+) -> AsyncIterator[Session]:
+    """Connect and associate; release and close on the way out.
+
+    `server_title` is the registered system title (IdentityMismatch if another answers); `last_received` knows the
+    highest invocation counter that this meter has used under the key. Raises LinkError, AccessDenied, MeterBusy,
+    SecurityError, IdentityMismatch, ProtocolError.
+    """
+    association = Association(kind, credentials, server_title=server_title, last_received=last_received)
+    server = address.server if address.server is not None else meter_type.server_sap
+    link = await TcpLink.open(address, client=kind.client_sap, server=server)
+    session = Session(link, association, refill)
+    try:
+        await session._open()
+        broken = False
+        try:
+            yield session
+        except LinkError:
+            broken = True
+            raise
+        finally:
+            if not broken:
+                await session._release()
+    finally:
+        await link.close()
