@@ -6,6 +6,7 @@ own; with `empty_` before the name, one without our tables. A service that canno
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -20,6 +21,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import sql
+
+from headend.store.migrate import migrate
 
 TIMESCALEDB = Path(__file__).parent / "services" / "timescaledb.sh"
 KEEP_TIMESCALEDB = '"$0" start && cat >/dev/null; "$0" stop; rm -rf "$TSDB_DATA"'
@@ -55,10 +58,8 @@ class Cluster:
 
     def _migrated_template(self) -> str:
         if not self._migrated:
-            from headend.store.database import migrate
-
             name = self._copy("template1")
-            migrate(self.dsn_of(name))
+            asyncio.run(migrate(self.dsn_of(name)))
             self._migrated = name
         return self._migrated
 

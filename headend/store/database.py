@@ -32,7 +32,6 @@ _REMEDIES: tuple[tuple[type[psycopg.Error], str, bool], ...] = (
     (errors.LockNotAvailable, "another process holds the lock: wait for it, or see what it is doing", True),
     (errors.DiskFull, _FULL, True),
     (errors.UndefinedTable, "run `headend db migrate` on this database", False),
-    (errors.UndefinedFunction, "run `headend db migrate` on this database", False),
     (errors.InsufficientPrivilege, "grant the user of database.dsn the right", False),
     (errors.InvalidPassword, "see user and password of database.dsn", False),
     (errors.InvalidCatalogName, "create the database, or see database.dsn", False),
@@ -110,5 +109,3 @@ async def edition(connection: Connection) -> Edition:
 
 async def _configure(connection: Connection) -> None:
     await connection.execute(statement("session"))
-
-

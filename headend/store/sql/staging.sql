@@ -1,0 +1,1 @@
+CREATE TEMP TABLE IF NOT EXISTS interval_staging (LIKE interval_reading) ON COMMIT DELETE ROWS

@@ -1,0 +1,296 @@
+"""The writer: batches of intervals into the database, each batch in one transaction, any number of times.
+
+The one rule: writing the same batch again, in any order and from any number of processes, ends with the same rows.
+Rows of meters that have nothing yet in the batch's time range go straight in (binary COPY, under a savepoint); the
+others go through a staging table and merge (`sql/merge.sql`). The watermark moves in the same transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from psycopg import errors, sql
+
+from headend.store.database import Connection, Edition, Pool, borrow, store_error
+from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, microseconds, rows_of
+from headend.store.statements import statement
+from profiles.errors import StoreError
+from profiles.intervals import Quality
+
+PROFILE: Final = "block_load"
+"""The profile whose intervals `interval_reading` holds, as its watermarks name it."""
+
+ATTEMPTS: Final = 5
+_MONDAY: Final = datetime(2000, 1, 3, tzinfo=UTC)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write changed. Every interval of the batch is counted in one of the first three."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    revisions: int = 0
+    suspects: int = 0
+    extras: int = 0
+
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.revisions + other.revisions,
+            self.suspects + other.suspects,
+            self.extras + other.extras,
+        )
+
+
+class Writer:
+    """Writes to `interval_reading` and its company. May be used by many tasks at once."""
+
+    def __init__(self, pool: Pool, edition: Edition) -> None:
+        self._pool = pool
+        self._weeks: set[int] | None = set() if edition == "postgresql" else None
+
+    async def write(self, items: Sequence[MeterIntervals]) -> Written:
+        """Store all of it or nothing. About 10 000 intervals a call serve best.
+
+        Raises StoreError: `retry` says whether the same call can work later.
+        """
+        if not items:
+            return Written()
+        rounds = [rows_of(part) for part in _rounds(items)]
+        for attempt in range(ATTEMPTS):
+            try:
+                async with borrow(self._pool) as connection:
+                    await self._ensure_partitions(connection, items)
+                    try:
+                        async with connection.transaction():
+                            return await _write(connection, items, rounds)
+                    except errors.CheckViolation as error:
+                        if self._weeks is None or attempt + 1 == ATTEMPTS:
+                            raise
+                        log.info("partition_made_again", reason=error.diag.message_primary)
+                        self._weeks.clear()
+            except StoreError as error:
+                if not isinstance(error.__cause__, errors.DeadlockDetected | errors.SerializationFailure):
+                    raise
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                log.info("write_again", attempt=attempt + 1, reason=error.message)
+                await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _ensure_partitions(self, connection: Connection, items: Sequence[MeterIntervals]) -> None:
+        """Native partitions for every week of the batch; TimescaleDB makes its chunks itself."""
+        if self._weeks is None:
+            return
+        for first, last in _time_ranges(items):
+            weeks = set(range((first - _MONDAY) // timedelta(days=7), (last - _MONDAY) // timedelta(days=7) + 1))
+            if not weeks <= self._weeks:
+                await ensure_partitions(connection, first, last)
+                self._weeks |= weeks
+
+
+async def ensure_partitions(connection: Connection, first: datetime, last: datetime) -> None:
+    """Make the weekly partitions from that of `first` to that of `last` (plain PostgreSQL only)."""
+    await connection.execute("SELECT ensure_partitions(%s, %s)", (first, last))
+
+
+def _rounds(items: Sequence[MeterIntervals]) -> Iterator[list[MeterIntervals]]:
+    """Items in rounds in which no meter comes twice, each meter's items in their order."""
+    rounds: list[list[MeterIntervals]] = []
+    seen: dict[int, int] = {}
+    for item in items:
+        turn = seen.get(item.meter_id, 0)
+        seen[item.meter_id] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(item)
+    return iter(rounds)
+
+
+def _time_ranges(items: Sequence[MeterIntervals]) -> Iterator[tuple[datetime, datetime]]:
+    for item in items:
+        starts = [*item.batch.start[[0, -1]].tolist()] if len(item.batch.start) else []
+        starts += [extra.start_us for extra in item.batch.extras]
+        if starts:
+            yield _moment(min(starts)), _moment(max(starts))
+
+
+async def _write(connection: Connection, items: Sequence[MeterIntervals], rounds: Sequence[Rows]) -> Written:
+    await _lock_meters(connection, {item.meter_id for item in items})
+    written = Written()
+    for rows in rounds:
+        if len(rows):
+            written += await _write_rows(connection, rows)
+    written += await _write_lost(connection, items)
+    return written + Written(
+        suspects=await _write_suspects(connection, items), extras=await _write_extras(connection, items)
+    )
+
+
+async def _lock_meters(connection: Connection, meters: set[int]) -> None:
+    cursor = await connection.execute(statement("lock_meters"), {"meters": sorted(meters), "profile": PROFILE})
+    unknown = meters - {meter for (meter,) in await cursor.fetchall()}
+    if unknown:
+        raise StoreError(
+            f"there is no meter with id {min(unknown)}", remedy="import the meter into the registry first", retry=False
+        )
+
+
+async def _write_rows(connection: Connection, rows: Rows) -> Written:
+    """The split path: straight in what cannot meet a stored row, the rest through staging."""
+    runs = _Runs.of(rows)
+    stored = await _meters_stored(connection, rows)
+    through_staging = np.isin(rows.meter_id, stored)
+    written = Written()
+    straight = rows.where(~through_staging) if len(stored) else rows
+    if len(straight):
+        try:
+            async with connection.transaction():
+                written += Written(inserted=await _copy(connection, "interval_reading", straight))
+        except errors.UniqueViolation:
+            # Someone who does not take our lock wrote meanwhile.
+            through_staging[:] = True
+            stored = np.unique(rows.meter_id)
+    if through_staging.any():
+        written += await _merge(connection, rows.where(through_staging))
+    await _advance(connection, runs, stored)
+    return written
+
+
+async def _meters_stored(connection: Connection, rows: Rows) -> NDArray[np.int32]:
+    meters, first = np.unique(rows.meter_id, return_index=True)
+    last = np.append(first[1:], len(rows)) - 1
+    until = rows.ts[last] + rows.interval_s[last].astype(np.int64) * 1_000_000
+    parameters = {
+        "meters": meters.tolist(),
+        "first": _moments(rows.ts[first]),
+        "last": _moments(until),
+        "earliest": _moment(int(rows.ts.min())),
+        "latest": _moment(int(until.max())),
+    }
+    cursor = await connection.execute(statement("meters_stored"), parameters)
+    return np.array([meter for (meter,) in await cursor.fetchall()], np.int32)
+
+
+async def _copy(connection: Connection, table: str, rows: Rows) -> int:
+    columns = [*(name for name, _ in FIXED), *rows.names]
+    command = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    async with connection.cursor() as cursor:
+        async with cursor.copy(command) as copy:
+            await copy.write(copy_binary(rows))
+        return cursor.rowcount
+
+
+async def _merge(connection: Connection, rows: Rows) -> Written:
+    await _stage(connection, rows)
+    parameters = {
+        "earliest": _moment(int(rows.ts.min())),
+        "latest": _moment(int(rows.ts.max())),
+        "corrected": int(Quality.CORRECTED),
+    }
+    cursor = await connection.execute(statement("merge"), parameters)
+    inserted, updated, revisions = await cursor.fetchone() or (0, 0, 0)
+    return Written(inserted, updated, len(rows) - inserted - updated, revisions)
+
+
+async def _stage(connection: Connection, rows: Rows) -> None:
+    await connection.execute(statement("staging"))
+    await connection.execute("TRUNCATE interval_staging")
+    await _copy(connection, "interval_staging", rows)
+
+
+async def _write_lost(connection: Connection, items: Sequence[MeterIntervals]) -> Written:
+    """What lost to another row of the same interval within one read."""
+    lost = [
+        MeterIntervals(item.meter_id, item.batch.revisions, item.read_at, item.source)
+        for item in items
+        if item.batch.revisions is not None and len(item.batch.revisions.start)
+    ]
+    if not lost:
+        return Written()
+    await _stage(connection, rows_of(lost))
+    return Written(revisions=(await connection.execute(statement("revise"))).rowcount)
+
+
+async def _write_suspects(connection: Connection, items: Sequence[MeterIntervals]) -> int:
+    found = [(item, suspect) for item in items for suspect in item.batch.suspects]
+    if not found:
+        return 0
+    parameters = {
+        "meter_id": [item.meter_id for item, _ in found],
+        "reason": [suspect.reason for _, suspect in found],
+        "stamp": [suspect.stamp for _, suspect in found],
+        "raw": [suspect.raw for _, suspect in found],
+        "read_at": [item.read_at for item, _ in found],
+        "source": [int(item.source) for item, _ in found],
+    }
+    return (await connection.execute(statement("suspects"), parameters)).rowcount
+
+
+async def _write_extras(connection: Connection, items: Sequence[MeterIntervals]) -> int:
+    found = [(item, extra) for item in items for extra in item.batch.extras]
+    if not found:
+        return 0
+    parameters = {
+        "meter_id": [item.meter_id for item, _ in found],
+        "ts": [_moment(extra.start_us) for _, extra in found],
+        "class_id": [extra.class_id for _, extra in found],
+        "obis": [str(extra.obis) for _, extra in found],
+        "attribute": [extra.attribute for _, extra in found],
+        "value": [extra.value for _, extra in found],
+        "unit": [extra.unit for _, extra in found],
+        "raw": [extra.raw for _, extra in found],
+        "read_at": [item.read_at for item, _ in found],
+    }
+    return (await connection.execute(statement("extras"), parameters)).rowcount
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """Stretches of intervals that follow each other without a gap: [first, until) of a meter."""
+
+    meter_id: NDArray[np.int32]
+    first: NDArray[np.int64]
+    until: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Rows) -> _Runs:
+        ends = rows.ts + rows.interval_s.astype(np.int64) * 1_000_000
+        breaks = np.flatnonzero((rows.meter_id[1:] != rows.meter_id[:-1]) | (rows.ts[1:] != ends[:-1]))
+        first, last = np.append(0, breaks + 1), np.append(breaks, len(rows) - 1)
+        return cls(rows.meter_id[first], rows.ts[first], ends[last])
+
+
+async def _advance(connection: Connection, runs: _Runs, stored: NDArray[np.int32]) -> None:
+    parameters: dict[str, Any] = {
+        "meters": runs.meter_id.tolist(),
+        "first": _moments(runs.first),
+        "until": _moments(runs.until),
+        "probe": np.isin(runs.meter_id, stored).tolist(),
+        "profile": PROFILE,
+    }
+    await connection.execute(statement("advance"), parameters)
+
+
+def _moment(us: int) -> datetime:
+    return UNIX_EPOCH + timedelta(microseconds=us)
+
+
+def _moments(us: NDArray[np.int64]) -> list[datetime]:
+    return [UNIX_EPOCH + timedelta(microseconds=each) for each in us.tolist()]
