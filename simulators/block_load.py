@@ -7,7 +7,7 @@ A row is `structure{clock, columns of the maker}`; the first of a day is stamped
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -92,18 +92,18 @@ def utc_of_clock(octets: bytes) -> int:
     return int(local.astype(np.int64)) - IST_OFFSET_S
 
 
-def encode_capture_objects(objects: Sequence[CaptureObject]) -> bytes:
-    """Attribute 3 of a profile: array of structure{class, logical name, attribute, data index}."""
-    return axdr.array(
-        [
-            axdr.structure(
-                axdr.uint16(column.class_id),
-                axdr.octet_string(bytes(column.obis)),
-                axdr.int8(column.attribute),
-                axdr.uint16(column.data_index),
-            )
-            for column in objects
-        ]
+def encode_capture_objects(objects: Iterable[CaptureObject]) -> bytes:
+    """Attribute 3 of a profile."""
+    return axdr.array([encode_capture_object(column) for column in objects])
+
+
+def encode_capture_object(column: CaptureObject) -> bytes:
+    """structure{class, logical name, attribute, data index}."""
+    return axdr.structure(
+        axdr.uint16(column.class_id),
+        axdr.octet_string(bytes(column.obis)),
+        axdr.int8(column.attribute),
+        axdr.uint16(column.data_index),
     )
 
 

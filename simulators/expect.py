@@ -30,7 +30,7 @@ CHANNELS = (
 )
 COLUMNS = ("serial", "start", "interval_s", *CHANNELS)
 """The header: meter serial number; start of the interval (2026-01-01T00:15:00Z); its seconds; then each channel in
-thousandths of V, A, Wh, VAh, meter_health and signal_strength (dBm) as they are. Empty: the meter has no such column."""
+thousandths of V, A, Wh, VAh; meter_health and signal_strength (dBm) as they are. Empty: the meter has no such one."""
 
 _METERS_AT_ONCE = 64
 

@@ -74,9 +74,7 @@ def load(seed: int, meters: ArrayLike, starts: ArrayLike, period_s: int) -> Load
         wh_export=exported * hours,
         vah_export=va_export * hours,
         meter_health=np.where(_unit(seed, "health", meter, slot) < 0.0005, 1.0, 0.0),
-        signal_strength=np.rint(
-            -95.0 + 40.0 * _unit(seed, "signal", meter) + 6.0 * _unit(seed, "fading", meter, slot)
-        ),
+        signal_strength=np.rint(-95.0 + 40.0 * _unit(seed, "signal", meter) + 6.0 * _unit(seed, "fading", meter, slot)),
     )
 
 
@@ -142,7 +140,8 @@ def _calendar(
     """Local day number since 1970, hour 0..24, weekday (0: Monday), angle of the year."""
     local = utc + IST_OFFSET_S
     day = local // 86_400
-    return day, (local % 86_400) / 3600.0, (day + 3) % 7, 2 * np.pi * (day % 365.25) / 365.25
+    year_angle = day.astype(np.float64) * (2 * np.pi / 365.25)
+    return day, (local % 86_400) / 3600.0, (day + 3) % 7, year_angle
 
 
 def _plateau(hour: Floats, opens: float, closes: float) -> Floats:

@@ -47,11 +47,12 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """One maker of meters: FLAG id, name on the nameplate, firmware, and its block load columns after the clock."""
+    """One maker of meters: FLAG id, name, firmware, largest APDU, and its block load columns after the clock."""
 
     flag: str
     name: str
     firmware: str
+    max_pdu: int
     columns: tuple[Register, ...]
 
 
@@ -81,6 +82,7 @@ MAKERS = (
         "SMA",
         "Satpura Meters",
         "SM1P-2.04",
+        1024,
         (
             Register("voltage", 3, Obis(1, 0, 12, 27, 0), 0x12, -2, VOLT),
             _energy("wh_import", 1, 0x06, 0),
@@ -96,6 +98,7 @@ MAKERS = (
         "NRB",
         "Narmada Electric",
         "NE-110",
+        560,
         (
             Register("voltage", 3, Obis(1, 0, 12, 27, 0), 0x12, -1, VOLT),
             Register("current", 3, Obis(1, 0, 11, 27, 0), 0x12, -2, AMPERE),
