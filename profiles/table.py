@@ -36,7 +36,9 @@ class ProfileTable:
 
     `odd_rows` holds what could not be a row of this profile (a missing or an extra column): the index at which
     it stood among all rows of the buffer, and its A-XDR octets. `rows` counts only the rows in `columns`.
-    `row_octets(i)` gives the A-XDR octets of row i, for what has to be kept raw.
+    `row_octets(i)` and `cell_octets(i, c)` give A-XDR octets, tag included, for what has to be kept raw: row i stands
+    in `buffer` from `row_offsets[i]` to `row_offsets[i + 1]`, its cells where `cell_offsets[layout_of[i]]` (one more
+    than there are columns, counted from the row's first octet) says.
     """
 
     capture_objects: tuple[CaptureObject, ...]
@@ -44,8 +46,16 @@ class ProfileTable:
     rows: int
     buffer: bytes
     row_offsets: NDArray[np.int64]
+    cell_offsets: NDArray[np.int64]
+    layout_of: NDArray[np.int64]
     odd_rows: tuple[tuple[int, bytes], ...] = ()
 
     def row_octets(self, row: int) -> bytes:
         """The A-XDR octets of row `row` (0-based), tag of its structure included."""
         return self.buffer[int(self.row_offsets[row]) : int(self.row_offsets[row + 1])]
+
+    def cell_octets(self, row: int, column: int) -> bytes:
+        """The A-XDR octets of one cell, its tag included."""
+        start = int(self.row_offsets[row])
+        first, end = self.cell_offsets[int(self.layout_of[row]), column : column + 2].tolist()
+        return self.buffer[start + first : start + end]
