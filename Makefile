@@ -1,0 +1,34 @@
+# Everything lives in .venv, which the first target that needs it makes from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+ARGS ?=
+WORKERS ?= 2
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 12
+
+demo: .venv/.made ## Collect two days from 200 simulated meters into a database (ARGS="--keep", "--json", "--dsn ...")
+	@$(BIN)/headend demo $(ARGS)
+
+test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=2)
+	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/bench $(ARGS)
+
+lint: .venv/.made ## Check style, types and which part imports which
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/.made ## Measure decoding and storing (ARGS="-k decode")
+	@$(BIN)/pytest tests/bench $(ARGS)
+
+clean: ## Stop this checkout's database and remove .venv and everything else that was made here
+	@-tests/services/timescaledb.sh stop
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made: pyproject.toml constraints.txt
+	@PYTHON='$(PYTHON)' .ci/venv
+	@touch $@
