@@ -1,0 +1,17 @@
+WITH said AS (
+    SELECT *
+    FROM unnest(%(meter_id)s::int[], %(profile)s::text[], %(capture_objects)s::jsonb[], %(scalers)s::jsonb[],
+                %(capture_period_s)s::int[], %(read_at)s::timestamptz[])
+        AS s (meter_id, profile, capture_objects, scalers, capture_period_s, read_at)
+    ORDER BY meter_id, profile
+), period AS (
+    UPDATE meter m SET interval_s = said.capture_period_s
+    FROM said
+    WHERE m.id = said.meter_id AND said.profile = 'block_load' AND m.interval_s <> said.capture_period_s
+)
+INSERT INTO meter_profile AS p (meter_id, profile, capture_objects, scalers, capture_period_s, read_at)
+SELECT meter_id, profile, capture_objects, scalers, capture_period_s, read_at FROM said
+ON CONFLICT (meter_id, profile) DO UPDATE
+SET capture_objects = EXCLUDED.capture_objects, scalers = EXCLUDED.scalers,
+    capture_period_s = EXCLUDED.capture_period_s, read_at = EXCLUDED.read_at
+WHERE p.read_at <= EXCLUDED.read_at
