@@ -38,8 +38,11 @@ _METERS_AT_ONCE = 64
 def write_expected(stream: TextIO, fleet: Fleet, start: datetime, end: datetime, period_s: int = 900) -> int:
     """Write one CSV line for each meter and interval that starts in [start, end); returns the number of lines.
 
-    `start` and `end` are aware. Meters in the order of the fleet, intervals ascending. Nothing before commissioning.
+    `start` and `end` are aware (SettingsError). Meters in the order of the fleet, intervals ascending, none from before
+    commissioning.
     """
+    if start.tzinfo is None or end.tzinfo is None:
+        raise SettingsError("expected intervals are asked for in UTC: start and end need a time zone")
     starts = interval_starts(max(start, fleet.commissioned_at), end, period_s)
     stamps = [f"{stamp}Z" for stamp in np.datetime_as_string(starts.astype("datetime64[s]"))]
     stream.write(",".join(COLUMNS) + "\n")
@@ -54,8 +57,6 @@ def write_expected(stream: TextIO, fleet: Fleet, start: datetime, end: datetime,
 
 def interval_starts(start: datetime, end: datetime, period_s: int) -> NDArray[np.int64]:
     """The starts (seconds since 1970 UTC) of the intervals in [start, end)."""
-    if start.tzinfo is None or end.tzinfo is None:
-        raise SettingsError("expected intervals are asked for in UTC: start and end need a time zone")
     first = -(-_epoch(start) // period_s) * period_s
     return np.arange(first, _epoch(end), period_s, dtype=np.int64)
 
