@@ -23,6 +23,7 @@ AARQ: Final = 0x60
 AARE: Final = 0x61
 RLRQ: Final = 0x62
 RLRE: Final = 0x63
+_NAMES: Final = {AARQ: "AARQ", AARE: "AARE", RLRQ: "RLRQ", RLRE: "RLRE"}
 
 NO_SECURITY: Final = 0
 LLS: Final = 1
@@ -101,8 +102,7 @@ def encode_aarq(
         if mechanism != LLS:
             raise SecurityError(f"a secret must not be sent in the AARQ of authentication mechanism {mechanism}")
         authentication_value = authentication_value.octets
-    asked = Aarq(ciphered, mechanism, client_title, authentication_value, user_information)
-    encoded = _encoded(
+    return _encoded(
         AARQ,
         lambda: acse.ApplicationAssociationRequest(
             ciphered=ciphered,
@@ -111,10 +111,9 @@ def encode_aarq(
             authentication_value=authentication_value,
             user_information=acse.UserInformation(_initiate_request(user_information)),
         ),
+        decode_aarq,
+        Aarq(ciphered, mechanism, client_title, authentication_value, user_information),
     )
-    if decode_aarq(encoded) != asked:
-        raise ProtocolError("dlms-cosem encodes another AARQ than the one asked for", retry=False)
-    return encoded
 
 
 def encode_rlrq(reason: int | None = 0, user_information: bytes | None = None) -> bytes:
@@ -122,8 +121,7 @@ def encode_rlrq(reason: int | None = 0, user_information: bytes | None = None) -
 
     ProtocolError where dlms-cosem can't encode what is asked.
     """
-    asked = Release(reason, user_information)
-    encoded = _encoded(
+    return _encoded(
         RLRQ,
         lambda: acse.ReleaseRequest(
             reason=None if reason is None else enumerations.ReleaseRequestReason(reason),
@@ -131,10 +129,9 @@ def encode_rlrq(reason: int | None = 0, user_information: bytes | None = None) -
             if user_information is None
             else acse.UserInformation(_initiate_request(user_information)),
         ),
+        decode_rlrq,
+        Release(reason, user_information),
     )
-    if decode_rlrq(encoded) != asked:
-        raise ProtocolError("dlms-cosem encodes another RLRQ than the one asked for", retry=False)
-    return encoded
 
 
 def encode_aare(
@@ -173,16 +170,18 @@ def encode_rlre(reason: int | None = 0, user_information: bytes | None = None) -
     return _tlv(RLRE, fields)
 
 
-def _encoded(tag: int, build: Callable[[], Any]) -> bytes:
-    """What dlms-cosem encodes under `tag`, with a length of ours: its single octet is wrong from 128 on."""
+def _encoded(tag: int, build: Callable[[], Any], decode: Callable[[bytes], object], asked: object) -> bytes:
+    """What dlms-cosem encodes, with a length of ours (its single octet is wrong from 128 on), read back as `asked`."""
+    encoded = b""
     try:
-        body: bytes | None = build().to_bytes()[2:]
-    except (ValueError, OverflowError):
-        body = None
+        encoded = _tlv(tag, build().to_bytes()[2:])
+        is_right = decode(encoded) == asked
+    except (ValueError, OverflowError, ProtocolError):
+        is_right = False
     # Raised here and not above, so that its error, which may show the password, does not hang on ours.
-    if body is None:
-        raise ProtocolError(f"dlms-cosem can't encode this APDU ({tag:02x})", retry=False)
-    return _tlv(tag, body)
+    if not is_right:
+        raise ProtocolError(f"dlms-cosem can't encode what is asked for ({_NAMES[tag]})", retry=False)
+    return encoded
 
 
 def _tlv(tag: int, value: bytes) -> bytes:
@@ -197,7 +196,7 @@ def _initiate_request(encoded: bytes) -> Any:
         return xdlms.GlobalCipherInitiateRequest(control, int.from_bytes(protected[1:5], "big"), protected[5:])
     request = apdu.decode(encoded)
     if not isinstance(request, apdu.InitiateRequest):
-        raise ProtocolError("the user information of an AARQ or RLRQ is an InitiateRequest", retry=False)
+        raise ProtocolError("the user information of an AARQ or RLRQ is an InitiateRequest")
     return xdlms.InitiateRequest(
         proposed_conformance=xdlms.Conformance.from_bytes(request.conformance.to_bytes(4, "big")),
         client_max_receive_pdu_size=request.max_pdu,
