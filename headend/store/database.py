@@ -42,7 +42,7 @@ _REMEDIES: tuple[tuple[type[psycopg.Error], str, bool], ...] = (
 
 
 def store_error(error: psycopg.Error) -> StoreError:
-    """What went wrong, in our words: whether a retry can help, and what to do. No parameter values: they may be secret."""
+    """What went wrong and what to do; without parameter values, which may be secret."""
     message = error.diag.message_primary or str(error).split("\n", 1)[0] or type(error).__name__
     for kind, remedy, retry in _REMEDIES:
         if isinstance(error, kind):

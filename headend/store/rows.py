@@ -78,8 +78,17 @@ class Rows:
 
     def where(self, chosen: NDArray[Any]) -> Rows:
         """The chosen rows: a mask, or indexes in order."""
-        columns = (self.meter_id, self.interval_s, self.ts, self.read_at, self.quality, self.source)
-        return Rows(self.names, *(column[chosen] for column in columns), self.values[:, chosen], self.null[:, chosen])
+        return Rows(
+            self.names,
+            self.meter_id[chosen],
+            self.interval_s[chosen],
+            self.ts[chosen],
+            self.read_at[chosen],
+            self.quality[chosen],
+            self.source[chosen],
+            self.values[:, chosen],
+            self.null[:, chosen],
+        )
 
 
 def rows_of(items: Sequence[MeterIntervals]) -> Rows:

@@ -19,8 +19,8 @@ import structlog
 from numpy.typing import NDArray
 from psycopg import errors, sql
 
-from headend.store.database import Connection, Edition, Pool, borrow, store_error
-from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, microseconds, rows_of
+from headend.store.database import Connection, Edition, Pool, borrow
+from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, rows_of
 from headend.store.statements import statement
 from profiles.errors import StoreError
 from profiles.intervals import Quality

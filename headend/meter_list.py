@@ -1,0 +1,210 @@
+"""The meter list: a CSV file of meters and their keys, read a row at a time, every fault with line, column and remedy.
+
+The one rule: a cell's text never appears in a fault when its column is secret. Columns, in any order, by the first
+line; those marked * must be there and filled:
+
+    name*             what people call the meter; the identity under which it is found again
+    serial*           as on its nameplate
+    address*          tcp://host:4059
+    meter_type*       a type that the program knows, such as is15959-1ph
+    commissioned_at*  when its first interval began: 2026-01-01, 2026-01-01T00:00 (local time) or with +05:30
+    division          organisational unit, for reports
+    system_title      16 hex digits
+    device_id         logical device name
+    encryption_key, authentication_key, master_key          32 hex digits
+    lls_secret, hls_secret                                  the text itself, or hex: and hex digits
+
+An empty cell leaves alone what is stored. Lines are UTF-8, comma-separated.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from drivers.address import parse_address
+from drivers.dlms.security import Key, Secret
+from headend.vault import KeyType
+from profiles.errors import SettingsError
+from profiles.meter_type import MeterType
+
+REQUIRED: Final = ("name", "serial", "address", "meter_type", "commissioned_at")
+OPTIONAL: Final = ("division", "system_title", "device_id")
+KEY_COLUMNS: Final[Mapping[str, KeyType]] = {
+    "encryption_key": "encryption",
+    "authentication_key": "authentication",
+    "master_key": "master",
+    "lls_secret": "lls_secret",
+    "hls_secret": "hls_secret",
+}
+COLUMNS: Final = (*REQUIRED, *OPTIONAL, *KEY_COLUMNS)
+UNIQUE: Final = ("name", "serial", "system_title")
+
+MAX_FAULTS: Final = 50
+"""Faults that are kept and told; after that many the rest of the file is not read."""
+_MAX_TEXT: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one cell or row of the list."""
+
+    line: int
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}{', ' + self.column if self.column else ''}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the list. None: the cell was empty or the column is not there."""
+
+    line: int
+    name: str
+    serial: str
+    address: str
+    meter_type: str
+    commissioned_at: datetime
+    division: str | None
+    system_title: bytes | None
+    device_id: str | None
+    keys: Mapping[KeyType, Key | Secret]
+
+
+class MeterList:
+    """Iterates over the good rows of a list once; `faults` fills meanwhile and says what the others lack."""
+
+    def __init__(self, lines: Iterable[str], meter_types: Mapping[str, MeterType]) -> None:
+        self.faults: list[Fault] = []
+        self._lines = lines
+        self._types = meter_types
+        self._seen: dict[str, dict[str, int]] = {column: {} for column in UNIQUE}
+
+    def fault(self, line: int, column: str, message: str) -> None:
+        """Note a fault; also for who finds one later, in the database."""
+        self.faults.append(Fault(line, column, message))
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Raises SettingsError when the file cannot be read as such a list at all."""
+        reader = csv.reader(self._lines, strict=True)
+        try:
+            header = [cell.strip().removeprefix("\ufeff").lower() for cell in next(reader, [])]
+            _check_header(header)
+            for cells in reader:
+                if len(self.faults) >= MAX_FAULTS:
+                    return
+                entry = self._entry(reader.line_num, header, [cell.strip() for cell in cells]) if cells else None
+                if entry is not None:
+                    yield entry
+        except csv.Error as error:
+            raise SettingsError(f"the meter list is not CSV at line {reader.line_num}: {error}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(
+                f"the meter list is not UTF-8 after line {reader.line_num}", remedy="save it as UTF-8"
+            ) from None
+
+    def _entry(self, line: int, header: list[str], cells: list[str]) -> Entry | None:
+        if len(cells) != len(header):
+            self.fault(line, "", f"{len(cells)} cells, the first line has {len(header)}: see commas and quotes")
+            return None
+        row = dict(zip(header, cells, strict=True))
+        before = len(self.faults)
+        values: dict[str, Any] = {column: self._value(line, column, row) for column in COLUMNS}
+        self._check_unique(line, row)
+        if len(self.faults) > before:
+            return None
+        keys = {KEY_COLUMNS[c]: values[c] for c in KEY_COLUMNS if values[c] is not None}
+        return Entry(line=line, keys=keys, **{column: values[column] for column in (*REQUIRED, *OPTIONAL)})
+
+    def _value(self, line: int, column: str, row: Mapping[str, str]) -> object:
+        text = row.get(column, "")
+        if not text:
+            if column in REQUIRED:
+                self.fault(line, column, "is empty: fill it in")
+            return None
+        try:
+            if len(text) > _MAX_TEXT:
+                raise SettingsError(f"is longer than {_MAX_TEXT} characters")
+            if column == "meter_type":
+                return self._known_type(text)
+            if column == "commissioned_at":
+                return _moment(text, self._types.get(row.get("meter_type", "")))
+            return _PARSERS.get(column, str)(text)
+        except SettingsError as error:
+            self.fault(line, column, str(error))
+            return None
+
+    def _known_type(self, text: str) -> str:
+        if text not in self._types:
+            raise SettingsError(f"no meter type {text!r} is known", remedy=f"known: {', '.join(sorted(self._types))}")
+        return text
+
+    def _check_unique(self, line: int, row: Mapping[str, str]) -> None:
+        for column, seen in self._seen.items():
+            text = row.get(column, "")
+            first = seen.setdefault(text.lower() if column == "system_title" else text, line)
+            if text and first != line:
+                self.fault(line, column, f"{text} stands in line {first} already: each meter once")
+
+
+def _check_header(header: list[str]) -> None:
+    known = f"the columns are {', '.join(COLUMNS)}"
+    if not header:
+        raise SettingsError("the meter list is empty", remedy=f"the first line names the columns: {known}")
+    for column in header:
+        if column not in COLUMNS:
+            raise SettingsError(f"the meter list, line 1: there is no column {column[:60]!r}", remedy=known)
+        if header.count(column) > 1:
+            raise SettingsError(f"the meter list, line 1: column {column} comes twice", remedy="leave one of them")
+    for column in REQUIRED:
+        if column not in header:
+            raise SettingsError(f"the meter list, line 1: column {column} is missing", remedy=known)
+
+
+def _address(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _system_title(text: str) -> bytes:
+    try:
+        octets = bytes.fromhex(text)
+    except ValueError:
+        octets = b""
+    if len(octets) != 8:
+        raise SettingsError(f"{text[:40]!r} is not a system title", remedy="write its 8 octets as 16 hex digits")
+    return octets
+
+
+def _secret(text: str) -> Secret:
+    return Secret.from_hex(text[4:]) if text.startswith("hex:") else Secret(text.encode())
+
+
+def _moment(text: str, meter_type: MeterType | None) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=ZoneInfo(meter_type.zone) if meter_type is not None else UTC)
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise SettingsError(f"{text[:40]!r} is not a date", remedy="write it as 2026-01-01T00:00+05:30") from None
+    if not 2000 <= moment.year < 2100:
+        raise SettingsError(f"{text[:40]!r} is not in 2000 to 2099", remedy="see year and order of the date")
+    return moment
+
+
+_PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "address": _address,
+    "system_title": _system_title,
+    "encryption_key": Key.from_hex,
+    "authentication_key": Key.from_hex,
+    "master_key": Key.from_hex,
+    "lls_secret": _secret,
+    "hls_secret": _secret,
+}

@@ -1,0 +1,1 @@
+SELECT name, id FROM meter WHERE name = ANY (%(name)s)
