@@ -14,16 +14,8 @@ from typing import Final, TypeAlias
 
 from drivers.dlms import axdr, results
 from drivers.dlms.axdr import Reader
-from drivers.dlms.results import action_text as action_text
-from drivers.dlms.results import data_access_text as data_access_text
-from drivers.dlms.results import is_worth_a_retry as is_worth_a_retry
 from profiles.errors import ProtocolError
 from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
-
-INVOKE_ID_MASK: Final = 0x0F
-CONFIRMED: Final = 0x40
-HIGH_PRIORITY: Final = 0x80
-"""The invoke-id-and-priority octet: invoke-id, service class, priority."""
 
 DLMS_VERSION: Final = 6
 VAA_NAME: Final = 0x0007

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-SUCCESS: Final = 0
 INVOCATION_COUNTER_ERROR: Final = 6
 """The service error of an exception-response that tells of a counter below the expected one."""
 

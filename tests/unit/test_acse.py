@@ -223,6 +223,11 @@ def test_what_is_no_aare_is_refused(octets: str) -> None:
         acse.decode_aare(bytes.fromhex(octets))
 
 
+def test_octets_after_an_aare_are_refused() -> None:
+    with pytest.raises(ProtocolError, match="1 octets too many"):
+        acse.decode_aare(HLS_AARE + b"\x00")
+
+
 def test_every_diagnostic_is_explained() -> None:
     for code in range(15):
         assert not acse.diagnostic_text(acse.USER, code).startswith("acse-service-user")
