@@ -49,7 +49,7 @@ find_root() {
     [ ! -x "$ROOT/tree/usr/lib/postgresql/$PG/bin/postgres" ] || ! as_account test -x "$ROOT/tree/usr/lib/postgresql/$PG/bin/postgres" || return 0
     ! usable "$ROOT" || return 0
   done
-  die 1 "cannot use $*: ${ACCOUNT:-$(id -un)} must be able to reach, write and run programs there (set TSDB_ROOT)"
+  die 69 "cannot use $*: account ${ACCOUNT:-$(id -un)} must be able to reach it and run programs there (set TSDB_ROOT)"
 }
 
 install() {
