@@ -12,7 +12,7 @@ import contextlib
 import resource
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import structlog
 
@@ -77,7 +77,7 @@ class MeterServer:
         self.port = 0
         self.dropped = 0
         """Connections that came in on an address outside 127.0.0.0/8, or on one without a meter."""
-        self._open: dict[_MeterLink, str] = {}
+        self._open: dict[MeterLink, str] = {}
         self._per_meter: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
@@ -87,7 +87,7 @@ class MeterServer:
         address = listener.getsockname()
         self.port = address[1] if isinstance(address, tuple) else 0
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _MeterLink(self), sock=listener, backlog=BACKLOG)
+        self._server = await loop.create_server(lambda: MeterLink(self), sock=listener, backlog=BACKLOG)
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -98,16 +98,16 @@ class MeterServer:
         await asyncio.sleep(0)
 
     @property
-    def connections(self) -> int:
-        """How many connections are open."""
-        return len(self._open)
+    def links(self) -> Collection[MeterLink]:
+        """The open connections."""
+        return self._open.keys()
 
     @property
     def repeats(self) -> int:
         """How many invocation counters came twice under one key, over all meters."""
         return sum(meter.record.repeats for meter in self.meters.values())
 
-    def admit(self, link: _MeterLink, local_address: object) -> Connection | None:
+    def admit(self, link: MeterLink, local_address: object) -> Connection | None:
         """The connection to the meter at this local address, or None where there is nothing to connect to."""
         host = str(local_address[0]) if isinstance(local_address, tuple) else ""
         meter = self.meters.get(host) if is_loopback(local_address) else None
@@ -121,7 +121,7 @@ class MeterServer:
         self._open[link] = host
         return meter.connect()
 
-    def forget(self, link: _MeterLink) -> None:
+    def forget(self, link: MeterLink) -> None:
         """The connection is gone."""
         host = self._open.pop(link, None)
         if host is not None:
@@ -130,7 +130,7 @@ class MeterServer:
                 del self._per_meter[host]
 
 
-class _MeterLink(asyncio.Protocol):
+class MeterLink(asyncio.Protocol):
     """One accepted connection: wrapper frames in, wrapper frames out.
 
     While its peer does not read, nothing more of it is read or answered, so that neither buffer grows.
@@ -143,6 +143,11 @@ class _MeterLink(asyncio.Protocol):
         self._connection: Connection | None = None
         self._paused = False
         self._idle: asyncio.TimerHandle | None = None
+
+    @property
+    def unsent(self) -> int:
+        """Octets answered that the peer has not taken yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)

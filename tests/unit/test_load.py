@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from simulators.load import HOME, OFFICE, Load, consumer_kinds, load
+from simulators.load import HOME, OFFICE, Floats, Load, consumer_kinds, load
 
 MIDNIGHT_IST = int(datetime(2026, 1, 7, 18, 30, tzinfo=UTC).timestamp())
 """Thursday 2026-01-08 00:00 in India."""
@@ -20,18 +20,18 @@ FROZEN = [228.43692629755367, 0.18327275832385778, 8.63061013198261, -54.0]
 """Volt, ampere, Wh and dBm of meter 0 under seed 1 in the first quarter of 2026 in India."""
 
 
-def channels(flow: Load) -> dict[str, np.ndarray]:
+def channels(flow: Load) -> dict[str, Floats]:
     return {field.name: getattr(flow, field.name) for field in fields(flow)}
 
 
-def hours(flow: np.ndarray, first: int, last: int) -> np.ndarray:
+def hours(flow: Floats, first: int, last: int) -> Floats:
     """Mean over the local hours [first, last) of one day, for each meter."""
-    return flow[:, first * 4 : last * 4].mean(axis=1)
+    return np.mean(flow[:, first * 4 : last * 4], axis=1)
 
 
 def test_a_slice_of_meters_and_slots_in_any_order_has_the_values_of_the_whole() -> None:
     whole = channels(load(7, METERS, DAY, 900))
-    some_meters, some_slots = [311, 4, 90], np.array([95, 0, 40])
+    some_meters, some_slots = np.array([311, 4, 90]), np.array([95, 0, 40])
     part = channels(load(7, some_meters, DAY[some_slots], 900))
     for name, values in part.items():
         assert np.allclose(values, whole[name][np.ix_(some_meters, some_slots)], rtol=1e-12), name
