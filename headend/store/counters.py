@@ -25,6 +25,14 @@ MAX_STEP: Final = 1_000_000
 log = structlog.get_logger(__name__)
 
 
+async def client_title(connection: Connection) -> bytes:
+    """The system title, 8 octets, under which this head-end spends counters. Raises StoreError."""
+    async with store_errors():
+        row = await (await connection.execute(statement("client_title"))).fetchone()
+    assert row is not None, "a migration made the one row"
+    return bytes(row[0])
+
+
 async def reserve(connection: Connection, key_ids: Sequence[int], title: bytes, n: int) -> dict[int, CounterRange]:
     """Spend `n` counters of each key for the issuer `title`: by key id (of `meter_key`), committed on return.
 

@@ -65,15 +65,18 @@ class EmbeddedPostgres:
         StoreError when the folder cannot be used or the server does not come up in time.
         """
         if self._lock is None:
+            self._bin = _reachable_binaries(self._account)
             self._prepare_folder()
             self._lock = self._take_lock()
         try:
-            self._bin = _reachable_binaries(self._account)
             if not (self._cluster / "PG_VERSION").exists():
                 self._make_cluster()
             dsn = self._dsn(self._bring_up())
             self._make_database(dsn)
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+        except OSError as error:
+            self.stop()
+            raise StoreError(f"the folder {self.data_dir} cannot be used: {error.strerror}", retry=False) from None
         except BaseException:
             self.stop()
             raise
@@ -114,8 +117,9 @@ class EmbeddedPostgres:
     def _prepare_folder(self) -> None:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
+            os.close(self._open_private(self.data_dir / ".lock", os.O_RDWR))
         except OSError as error:
-            raise StoreError(f"cannot make the folder {self.data_dir}: {error.strerror}", retry=False) from None
+            raise StoreError(f"the folder {self.data_dir} cannot be used: {error.strerror}", retry=False) from None
         if self._account is None:
             return
         self.data_dir.chmod(0o711)

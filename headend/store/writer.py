@@ -217,15 +217,17 @@ async def _stage(connection: Connection, rows: Rows) -> None:
 
 async def _write_lost(connection: Connection, items: Sequence[MeterIntervals]) -> Written:
     """What lost to another row of the same interval within one read."""
-    lost = [
-        MeterIntervals(item.meter_id, item.batch.revisions, item.read_at, item.source)
-        for item in items
-        if item.batch.revisions is not None and len(item.batch.revisions.start)
-    ]
-    if not lost:
-        return Written()
-    await _stage(connection, rows_of(lost))
-    return Written(revisions=(await connection.execute(statement("revise"))).rowcount)
+    lost: list[MeterIntervals] = []
+    for item in items:
+        losers = item.batch.revisions
+        while losers is not None:
+            lost.append(MeterIntervals(item.meter_id, losers, item.read_at, item.source))
+            losers = losers.revisions
+    written = Written()
+    for part in _rounds(lost):
+        await _stage(connection, rows_of(part))
+        written += Written(revisions=(await connection.execute(statement("revise"))).rowcount)
+    return written
 
 
 async def _write_suspects(connection: Connection, items: Sequence[MeterIntervals]) -> int:

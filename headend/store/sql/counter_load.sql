@@ -1,3 +1,3 @@
 SELECT meter_key_id, system_title, highest
 FROM invocation_counter
-WHERE meter_key_id = ANY (%(keys)s)
+WHERE meter_key_id = ANY (%(keys)b::int[])

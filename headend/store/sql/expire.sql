@@ -2,7 +2,7 @@
 WITH overdue AS (
     SELECT w.meter_id, w.settled, m.interval_s, slot_from(%(horizon)s, m.interval_s) AS horizon
     FROM watermark w JOIN meter m ON m.id = w.meter_id
-    WHERE w.meter_id = ANY (%(meters)s) AND w.profile = %(profile)s AND w.settled < slot_from(%(horizon)s, m.interval_s)
+    WHERE w.meter_id = ANY (%(meters)b::int[]) AND w.profile = %(profile)s AND w.settled < slot_from(%(horizon)s, m.interval_s)
     ORDER BY w.meter_id
     FOR UPDATE OF w
 ), moved AS (

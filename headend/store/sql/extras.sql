@@ -1,8 +1,8 @@
 INSERT INTO interval_extra (meter_id, ts, class_id, obis, attribute, value, unit, raw, read_at)
 SELECT DISTINCT ON (meter_id, ts, class_id, obis, attribute)
     meter_id, ts, class_id, obis, attribute, value, unit, raw, read_at
-FROM unnest(%(meter_id)s::int[], %(ts)s::timestamptz[], %(class_id)s::int[], %(obis)s::text[], %(attribute)s::smallint[],
-            %(value)s::numeric[], %(unit)s::smallint[], %(raw)s::bytea[], %(read_at)s::timestamptz[])
+FROM unnest(%(meter_id)b::int[], %(ts)b::timestamptz[], %(class_id)b::int[], %(obis)b::text[], %(attribute)b::smallint[],
+            %(value)b::numeric[], %(unit)b::smallint[], %(raw)b::bytea[], %(read_at)b::timestamptz[])
     AS e (meter_id, ts, class_id, obis, attribute, value, unit, raw, read_at)
 ORDER BY meter_id, ts, class_id, obis, attribute, read_at DESC
 ON CONFLICT (meter_id, ts, class_id, obis, attribute) DO UPDATE

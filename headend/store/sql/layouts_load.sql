@@ -1,3 +1,3 @@
 SELECT meter_id, capture_objects, scalers, capture_period_s, read_at
 FROM meter_profile
-WHERE meter_id = ANY (%(meters)s) AND profile = %(profile)s
+WHERE meter_id = ANY (%(meters)b::int[]) AND profile = %(profile)s

@@ -1,7 +1,7 @@
 WITH said AS (
     SELECT *
-    FROM unnest(%(meter_id)s::int[], %(profile)s::text[], %(capture_objects)s::jsonb[], %(scalers)s::jsonb[],
-                %(capture_period_s)s::int[], %(read_at)s::timestamptz[])
+    FROM unnest(%(meter_id)b::int[], %(profile)b::text[], %(capture_objects)b::jsonb[], %(scalers)b::jsonb[],
+                %(capture_period_s)b::int[], %(read_at)b::timestamptz[])
         AS s (meter_id, profile, capture_objects, scalers, capture_period_s, read_at)
     ORDER BY meter_id, profile
 ), period AS (

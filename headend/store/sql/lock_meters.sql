@@ -4,14 +4,14 @@ WITH made AS (
     INSERT INTO watermark (meter_id, profile, settled)
     SELECT m.id, %(profile)s, next_unstored(m.id, slot_from(m.commissioned_at, m.interval_s))
     FROM meter m
-    WHERE m.id = ANY (%(meters)s)
+    WHERE m.id = ANY (%(meters)b::int[])
       AND NOT EXISTS (SELECT FROM watermark w WHERE w.meter_id = m.id AND w.profile = %(profile)s)
     ORDER BY m.id
     ON CONFLICT DO NOTHING
     RETURNING meter_id
 ), locked AS (
     SELECT meter_id FROM watermark
-    WHERE meter_id = ANY (%(meters)s) AND profile = %(profile)s
+    WHERE meter_id = ANY (%(meters)b::int[]) AND profile = %(profile)s
     ORDER BY meter_id
     FOR UPDATE
 )

@@ -2,7 +2,7 @@
 WITH changed AS (
     SELECT m.id, m.commissioned_at <> l.commissioned_at AS moved,
            m.serial <> l.serial OR m.meter_type <> l.meter_type AS other_device
-    FROM unnest(%(name)s::text[], %(serial)s::text[], %(meter_type)s::text[], %(commissioned_at)s::timestamptz[])
+    FROM unnest(%(name)b::text[], %(serial)b::text[], %(meter_type)b::text[], %(commissioned_at)b::timestamptz[])
              AS l (name, serial, meter_type, commissioned_at)
     JOIN meter m ON m.name = l.name
 ), layouts AS (

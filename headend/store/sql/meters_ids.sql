@@ -1,1 +1,1 @@
-SELECT name, id FROM meter WHERE name = ANY (%(name)s)
+SELECT name, id FROM meter WHERE name = ANY (%(name)b::text[])

@@ -2,8 +2,8 @@
 INSERT INTO meter AS m
     (name, serial, system_title, device_id, address, meter_type, division, commissioned_at, interval_s)
 SELECT name, serial, system_title, device_id, address, meter_type, coalesce(division, ''), commissioned_at, interval_s
-FROM unnest(%(name)s::text[], %(serial)s::text[], %(system_title)s::bytea[], %(device_id)s::text[], %(address)s::text[],
-            %(meter_type)s::text[], %(division)s::text[], %(commissioned_at)s::timestamptz[], %(interval_s)s::int[])
+FROM unnest(%(name)b::text[], %(serial)b::text[], %(system_title)b::bytea[], %(device_id)b::text[], %(address)b::text[],
+            %(meter_type)b::text[], %(division)b::text[], %(commissioned_at)b::timestamptz[], %(interval_s)b::int[])
     AS l (name, serial, system_title, device_id, address, meter_type, division, commissioned_at, interval_s)
 ON CONFLICT (name) DO UPDATE
 SET serial = EXCLUDED.serial,

@@ -7,7 +7,7 @@ WITH asked AS (
                     slot_from(greatest(m.commissioned_at, %(horizon)s), m.interval_s)) AS first,
            slot_of(%(now)s, m.interval_s) AS until
     FROM meter m LEFT JOIN watermark w ON w.meter_id = m.id AND w.profile = %(profile)s
-    WHERE m.id = ANY (%(meters)s)
+    WHERE m.id = ANY (%(meters)b::int[])
 ), edge AS (
     SELECT a.meter_id, e.covered_until, lead(e.starts) OVER (PARTITION BY a.meter_id ORDER BY e.starts) AS next
     FROM asked a CROSS JOIN LATERAL (
