@@ -13,6 +13,7 @@ import resource
 import socket
 from collections import Counter
 from collections.abc import Collection, Mapping
+from typing import cast
 
 import structlog
 
@@ -150,11 +151,10 @@ class MeterLink(asyncio.Protocol):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._connection = self._server.admit(self, transport.get_extra_info("sockname"))
         if self._connection is None:
-            transport.abort()
+            self._transport.abort()
         else:
             self._watch()
 

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
+import uvloop
 
 from drivers.dlms import acse, apdu, axdr, security
 from drivers.dlms.wrapper import Unwrapper, wrap
@@ -168,6 +170,18 @@ async def test_a_connection_from_outside_the_loopback_net_is_dropped_unread() ->
             assert server.dropped == 1
 
 
+def test_uvloop_serves_and_drops_alike() -> None:
+    async def exchanges() -> None:
+        await test_a_connection_from_outside_the_loopback_net_is_dropped_unread()
+        await test_a_silent_connection_is_closed()
+        await test_a_client_that_does_not_read_is_not_read_either_and_costs_bounded_memory()
+        async with serving() as server, connected(SECOND_METER, server.port) as peer:
+            assert acse.decode_aare(await peer.ask(AARQ)).result == 0
+            assert await peer.serial() == "NRB24000001"
+
+    uvloop.run(exchanges())
+
+
 def own_addresses() -> list[str]:
     """The machine's own address on its network, if it is on one; nothing is sent to learn it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -222,8 +236,7 @@ async def test_a_silent_connection_is_closed() -> None:
 async def test_a_client_that_does_not_read_is_not_read_either_and_costs_bounded_memory() -> None:
     async with serving() as server, connected(FIRST_METER, server.port) as peer:
         await peer.ask(AARQ)
-        transport = peer.writer.transport
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, peer.writer.transport)
         transport.pause_reading()
         requests = wrap(PUBLIC, 1, GET_OBJECT_LIST) * 1000
         async with asyncio.timeout(30):

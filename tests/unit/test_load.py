@@ -26,7 +26,8 @@ def channels(flow: Load) -> dict[str, Floats]:
 
 def hours(flow: Floats, first: int, last: int) -> Floats:
     """Mean over the local hours [first, last) of one day, for each meter."""
-    return np.mean(flow[:, first * 4 : last * 4], axis=1)
+    means: Floats = flow[:, first * 4 : last * 4].mean(axis=1)
+    return means
 
 
 def test_a_slice_of_meters_and_slots_in_any_order_has_the_values_of_the_whole() -> None:
