@@ -64,23 +64,14 @@ class EmbeddedPostgres:
         The DSN names the password file and holds no password. Makes cluster and database on first use. Raises
         StoreError when the folder cannot be used or the server does not come up in time.
         """
-        if self._lock is None:
-            self._bin = _reachable_binaries(self._account)
-            self._prepare_folder()
-            self._lock = self._take_lock()
         try:
-            if not (self._cluster / "PG_VERSION").exists():
-                self._make_cluster()
-            dsn = self._dsn(self._bring_up())
-            self._make_database(dsn)
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            return self._start()
         except OSError as error:
             self.stop()
             raise StoreError(f"the folder {self.data_dir} cannot be used: {error.strerror}", retry=False) from None
         except BaseException:
             self.stop()
             raise
-        return dsn
 
     def stop(self) -> None:
         """Stop using the server; the last user stops it. Does nothing when not started."""
@@ -94,6 +85,18 @@ class EmbeddedPostgres:
         finally:
             os.close(self._lock)
             self._lock = None
+
+    def _start(self) -> str:
+        if self._lock is None:
+            self._bin = _reachable_binaries(self._account)
+            self._prepare_folder()
+            self._lock = self._take_lock()
+        if not (self._cluster / "PG_VERSION").exists():
+            self._make_cluster()
+        dsn = self._dsn(self._bring_up())
+        self._make_database(dsn)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        return dsn
 
     def _run(
         self, *command: str | Path, seconds: float, log: Any = subprocess.PIPE
@@ -115,11 +118,7 @@ class EmbeddedPostgres:
             raise StoreError(f"{Path(command[0]).name} could not be run: {error.strerror}") from None
 
     def _prepare_folder(self) -> None:
-        try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
-            os.close(self._open_private(self.data_dir / ".lock", os.O_RDWR))
-        except OSError as error:
-            raise StoreError(f"the folder {self.data_dir} cannot be used: {error.strerror}", retry=False) from None
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         if self._account is None:
             return
         self.data_dir.chmod(0o711)

@@ -174,7 +174,18 @@ def test_users_that_start_at_once_share_one_embedded_postgresql(service_folder: 
     assert len(set(dsns)) == 1
 
 
+def test_a_closed_folder_is_refused_by_the_embedded_postgresql_or_used_by_its_owner(service_folder: Path) -> None:
+    service_folder.chmod(0o700)
+    server = EmbeddedPostgres(service_folder / "data")
+    if server_account() is None:
+        assert setting(server.start(), "fsync") == "on"
+        server.stop()
+    else:
+        with pytest.raises(StoreError, match="cannot reach .* a folder above it is closed"):
+            server.start()
+
+
 def test_the_embedded_postgresql_refuses_a_folder_that_is_a_file(service_folder: Path) -> None:
     (service_folder / "file").touch()
-    with pytest.raises(StoreError, match="cannot make the folder"):
+    with pytest.raises(StoreError, match="cannot be used"):
         EmbeddedPostgres(service_folder / "file").start()
