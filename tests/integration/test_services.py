@@ -181,7 +181,7 @@ def test_a_closed_folder_is_refused_by_the_embedded_postgresql_or_used_by_its_ow
         assert setting(server.start(), "fsync") == "on"
         server.stop()
     else:
-        with pytest.raises(StoreError, match="cannot reach .* a folder above it is closed"):
+        with pytest.raises(StoreError, match=r"cannot reach .* a folder above it is closed"):
             server.start()
 
 
