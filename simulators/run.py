@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -72,7 +72,7 @@ async def simulate(
     """Serve the fleet until SIGTERM or SIGINT, or until `stop` where one is given; returns what was noticed.
 
     `expect`: file for what every meter must have said for the intervals starting in [start, end), by default from
-    commissioning to now. `registry`: file for the meter list, keys included, readable by its owner alone.
+    commissioning to the last one that has ended. `registry`: file for the meter list, keys included, readable by its owner alone.
     SettingsError where a file or the port can't be had.
     """
     listener = listen(port)
@@ -86,7 +86,8 @@ async def simulate(
         if registry is not None:
             _write(registry, lambda stream: fleet.write_registry(stream, port=port, meter_type=meter_type.name), 0o600)
         if expect is not None:
-            first, last, period = start or fleet.commissioned_at, end or clock(), _period(meter_type)
+            period = meter_type.profiles["block_load"].capture_period_s
+            first, last = start or fleet.commissioned_at, end or _last_ended(clock(), period)
             _write(expect, lambda stream: write_expected(stream, fleet, first, last, period))
         await server.start(listener=listener)
         with _stopped_by_signals(stopped) if stop is None else nullcontext():
@@ -109,8 +110,9 @@ def _outcome(server: MeterServer) -> Outcome:
     return Outcome(server.repeats, examples)
 
 
-def _period(meter_type: MeterType) -> int:
-    return meter_type.profiles["block_load"].capture_period_s
+def _last_ended(now: datetime, period_s: int) -> datetime:
+    """The end of a range of starts that leaves out the interval that is still running."""
+    return now - timedelta(seconds=period_s - 1)
 
 
 def _write(file: Path, write: Callable[[TextIO], object], mode: int = 0o644) -> None:

@@ -267,7 +267,7 @@ async def test_a_meter_that_fails_inside_takes_no_other_along() -> None:
 # --- a whole run ----------------------------------------------------------------------------------------------
 
 
-async def run_and_associate(tmp_path: Path, times: int) -> Outcome:
+async def run_and_associate(tmp_path: Path, times: int, end: datetime | None = None) -> Outcome:
     """A run of three meters, in which the first is sent the very same ciphered AARQ so many times."""
     fleet, stop = Fleet(11, 3, {"Bhopal city": 1}, COMMISSIONED), asyncio.Event()
     announced: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
@@ -277,7 +277,7 @@ async def run_and_associate(tmp_path: Path, times: int) -> Outcome:
             METER_TYPE,
             expect=tmp_path / "expect.csv",
             registry=tmp_path / "meters.csv",
-            end=datetime(2026, 1, 1, 18, 30, tzinfo=UTC),
+            end=end,
             ready=announced.set_result,
             clock=lambda: NOW,
             stop=stop,
@@ -302,7 +302,7 @@ async def run_and_associate(tmp_path: Path, times: int) -> Outcome:
 
 
 async def test_a_run_writes_its_answer_key_and_its_meter_list_and_ends_well(tmp_path: Path) -> None:
-    outcome = await run_and_associate(tmp_path, 1)
+    outcome = await run_and_associate(tmp_path, 1, datetime(2026, 1, 1, 18, 30, tzinfo=UTC))
     assert (outcome.exit_code, outcome.repeated) == (0, 0)
     assert len((tmp_path / "expect.csv").read_text().splitlines()) == 1 + 3 * 96
     assert len((tmp_path / "meters.csv").read_text().splitlines()) == 1 + 3
@@ -313,6 +313,12 @@ async def test_a_run_that_saw_a_repeated_counter_is_a_failure(tmp_path: Path) ->
     outcome = await run_and_associate(tmp_path, 2)
     assert outcome.exit_code == 1
     assert outcome.repeats == (("SMA24000000", CLIENT_TITLE, 1),)
+
+
+async def test_the_interval_that_is_still_running_is_not_expected(tmp_path: Path) -> None:
+    await run_and_associate(tmp_path, 0)
+    last = (tmp_path / "expect.csv").read_text().splitlines()[-1]
+    assert last.startswith("SMA24000002,2026-01-03T05:45:00Z,900,")
 
 
 PROGRAM = """
