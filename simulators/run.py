@@ -72,7 +72,8 @@ async def simulate(
     """Serve the fleet until SIGTERM or SIGINT, or until `stop` where one is given; returns what was noticed.
 
     `expect`: file for what every meter must have said for the intervals starting in [start, end), by default from
-    commissioning to the last one that has ended. `registry`: file for the meter list, keys included, readable by its owner alone.
+    commissioning to the last one that has ended. `registry`: file for the meter list, keys included, readable by its
+    owner alone.
     SettingsError where a file or the port can't be had.
     """
     listener = listen(port)
