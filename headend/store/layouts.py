@@ -6,27 +6,15 @@ The one rule: the meter's word wins over its type's; it is read once, and again 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from drivers.reading import Layout
 from headend.store.database import Connection, store_errors
 from headend.store.statements import statement
-from profiles.objects import AttributeRef, CaptureObject, Obis, ScalerUnit
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """One profile of one meter. `scalers` by (class id, OBIS, attribute 2): of the value, not of its scaler."""
-
-    meter_id: int
-    profile: str
-    capture_objects: tuple[CaptureObject, ...]
-    scalers: Mapping[tuple[int, Obis, int], ScalerUnit]
-    capture_period_s: int
-    read_at: datetime
+from profiles.objects import CaptureObject, Obis, ScalerUnit
 
 
 async def load_layouts(connection: Connection, meter_ids: Sequence[int], profile: str) -> dict[int, Layout]:
@@ -35,35 +23,36 @@ async def load_layouts(connection: Connection, meter_ids: Sequence[int], profile
     async with store_errors():
         cursor = await connection.execute(statement("layouts_load"), parameters)
         rows = await cursor.fetchall()
-    return {
-        meter_id: Layout(meter_id, profile, _capture_objects(objects), _scalers(scalers), period, read_at)
-        for meter_id, objects, scalers, period, read_at in rows
-    }
+    return {meter_id: _layout(objects, scalers, period) for meter_id, objects, scalers, period in rows}
 
 
-async def save_layouts(connection: Connection, layouts: Sequence[Layout]) -> None:
-    """Keep them in place of older ones; that of the block load profile sets the meter's interval. Raises StoreError."""
+async def save_layouts(connection: Connection, layouts: Mapping[int, Layout], profile: str, read_at: datetime) -> None:
+    """Keep them, by meter id, in place of older ones; that of the block load profile sets the meter's interval.
+
+    Raises StoreError.
+    """
+    of = list(layouts.values())
     parameters = {
-        "meter_id": [layout.meter_id for layout in layouts],
-        "profile": [layout.profile for layout in layouts],
+        "meter_id": list(layouts),
         "capture_objects": [
             Jsonb([[o.class_id, str(o.obis), o.attribute, o.data_index] for o in layout.capture_objects])
-            for layout in layouts
+            for layout in of
         ],
         "scalers": [
             Jsonb([[class_id, str(obis), attribute, s.scaler, s.unit] for (class_id, obis, attribute), s in pairs])
-            for pairs in (sorted(layout.scalers.items(), key=lambda pair: pair[0]) for layout in layouts)
+            for pairs in (sorted(layout.scalers.items(), key=lambda pair: pair[0]) for layout in of)
         ],
-        "capture_period_s": [layout.capture_period_s for layout in layouts],
-        "read_at": [layout.read_at for layout in layouts],
+        "capture_period_s": [layout.capture_period_s for layout in of],
+        "profile": profile,
+        "read_at": read_at,
     }
     async with store_errors():
         await connection.execute(statement("layouts_save"), parameters)
 
 
-def _capture_objects(stored: list[list[Any]]) -> tuple[CaptureObject, ...]:
-    return tuple(CaptureObject(c, Obis.parse(o), a, i) for c, o, a, i in stored)
-
-
-def _scalers(stored: list[list[Any]]) -> dict[tuple[int, Obis, int], ScalerUnit]:
-    return {AttributeRef(c, Obis.parse(o), a): ScalerUnit(s, u) for c, o, a, s, u in stored}
+def _layout(objects: list[list[Any]], scalers: list[list[Any]], capture_period_s: int) -> Layout:
+    return Layout(
+        tuple(CaptureObject(c, Obis.parse(obis), a, index) for c, obis, a, index in objects),
+        {(c, Obis.parse(obis), a): ScalerUnit(scaler, unit) for c, obis, a, scaler, unit in scalers},
+        capture_period_s,
+    )
