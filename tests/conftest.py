@@ -29,11 +29,13 @@ KEEP_TIMESCALEDB = '"$0" start && cat >/dev/null; "$0" stop; rm -rf "$TSDB_DATA"
 KEEP_POSTGRES = """
 import shutil, sys
 from pathlib import Path
-from headend.store.embedded import EmbeddedPostgres
-with EmbeddedPostgres(Path(sys.argv[1])) as dsn:
-    print(dsn, flush=True)
-    sys.stdin.read()
-shutil.rmtree(sys.argv[1])
+try:
+    from headend.store.embedded import EmbeddedPostgres
+    with EmbeddedPostgres(Path(sys.argv[1])) as dsn:
+        print(dsn, flush=True)
+        sys.stdin.read()
+finally:
+    shutil.rmtree(sys.argv[1])
 """
 
 
