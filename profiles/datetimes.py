@@ -55,16 +55,17 @@ def instants(octets: NDArray[np.uint8], zone: str, deviation: Deviation) -> Inst
 
     The two senses of deviation and the wildcards seen in the field: docs/meter-facts.md, "Time".
     """
-    days = octets[:, :4].view(np.uint32)[:, 0]
-    first = np.concatenate(([0], np.flatnonzero(days[1:] != days[:-1]) + 1)) if len(days) else np.empty(0, np.int64)
-    runs = [_day(zone, key) for key in days[first].tolist()]
-    lengths = np.diff(first, append=len(days))
-    time_of_day = _HOURS[octets[:, 5]] + _MINUTES[octets[:, 6]] + _SECONDS[octets[:, 7]] + _HUNDREDTHS[octets[:, 8]]
-    local = np.repeat(np.array([day.midnight for day in runs], np.int64), lengths) + time_of_day
+    days = octets[:, :4].view(np.uint32)[:, 0].copy()
+    starts = [0, *((days[1:] != days[:-1]).nonzero()[0] + 1).tolist()] if len(days) else []
+    runs = [_day(zone, key) for key in days[starts].tolist()]
+    lengths = [end - start for start, end in zip(starts, [*starts[1:], len(days)], strict=True)] if runs else []
+    local = np.array([day.midnight for day in runs], np.int64).repeat(lengths)
+    local += _HOUR_MINUTE[octets[:, 5:7].view("<u2")[:, 0].astype(np.intp)]
+    local += _SECOND_HUNDREDTH[octets[:, 7:9].view("<u2")[:, 0].astype(np.intp)]
     ok = local > _FIRST_REAL_US
     suspect = _SUSPECT_STATUS[octets[:, 11]]
-    utc = local - np.repeat(np.array([day.offset for day in runs], np.int64), lengths)
-    for day, start, length in zip(runs, first.tolist(), lengths.tolist(), strict=True):
+    utc = local - np.array([day.offset for day in runs], np.int64).repeat(lengths)
+    for day, start, length in zip(runs, starts, lengths, strict=True):
         if day.change is not None:
             rows = slice(start, start + length)
             utc[rows] = _around_a_change(day.change, local[rows], octets[rows, 11], suspect[rows])
@@ -117,10 +118,13 @@ def _field(count: int, unit_us: int, *, wildcard: bool) -> NDArray[np.int64]:
     return table
 
 
-_HOURS: Final = _field(24, HOUR_US, wildcard=False)
-_MINUTES: Final = _field(60, MINUTE_US, wildcard=False)
-_SECONDS: Final = _field(60, SECOND_US, wildcard=True)
-_HUNDREDTHS: Final = _field(100, SECOND_US // 100, wildcard=True)
+def _pair(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum of two neighbouring fields by both their octets, read least significant first: one look-up for two."""
+    return (second[:, np.newaxis] + first).ravel()
+
+
+_HOUR_MINUTE: Final = _pair(_field(24, HOUR_US, wildcard=False), _field(60, MINUTE_US, wildcard=False))
+_SECOND_HUNDREDTH: Final = _pair(_field(60, SECOND_US, wildcard=True), _field(100, SECOND_US // 100, wildcard=True))
 
 _SUSPECT_STATUS: Final = np.arange(256) & 0x03 != 0
 _SUSPECT_STATUS[_NOT_SPECIFIED] = False

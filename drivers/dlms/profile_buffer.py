@@ -202,6 +202,8 @@ class _Rows:
         return run
 
     def table(self, capture_objects: tuple[CaptureObject, ...]) -> ProfileTable:
+        if len(self.runs) == 1 and not self.odd and (table := self._record_table(capture_objects)):
+            return table
         layouts = [layout for _, layout in self.layouts.values()]
         numbers, first, counts = np.array(self.runs, np.int64).reshape(-1, 3).T
         rows = int(counts.sum())
@@ -211,10 +213,7 @@ class _Rows:
         # A row's offset: where its run begins, and the rows of the run before it.
         within = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
         offsets = np.repeat(first, counts) + within * sizes
-        if len(self.runs) == 1:
-            columns = self._record_columns(layouts[0], int(first[0]), rows)
-        else:
-            columns = self._gathered_columns(layouts, layout_of, offsets, len(capture_objects))
+        columns = self._columns(layouts, layout_of, offsets, len(capture_objects))
         buffer, start = self.buffer, int(offsets[0]) if rows else 0
         if self.odd:
             buffer, start = self._without_odd_rows(start), 0
@@ -227,18 +226,22 @@ class _Rows:
         edges = [start, *(edge for piece in ends for edge in piece), len(self.buffer)]
         return b"".join(self.buffer[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
 
-    def _record_columns(self, layout: _Layout, offset: int, rows: int) -> tuple[Column, ...]:
-        """The columns of `rows` rows of one layout, next to each other: views of the buffer, nothing is copied."""
+    def _record_table(self, capture_objects: tuple[CaptureObject, ...]) -> ProfileTable | None:
+        """The table of rows that are all of one layout of fixed sizes: its columns are views, nothing is copied."""
+        ((_, start, rows),) = self.runs
+        ((_, layout),) = self.layouts.values()
         if layout.record is None:
-            one, offsets = np.zeros(rows, np.int64), np.array([offset])
-            return self._gathered_columns([layout], one, offsets, len(layout.kinds))
-        records = np.frombuffer(self.buffer, layout.record, rows, offset)
-        return tuple(
+            return None
+        records = np.frombuffer(self.buffer, layout.record, rows, start)
+        columns = tuple(
             _null_column(rows) if kind in _NULLS else Column(records[str(column)])
             for column, kind in enumerate(layout.kinds)
         )
+        row_offsets = np.arange(start, start + (rows + 1) * layout.size, layout.size)
+        cells = np.array([layout.cells], np.int64)
+        return ProfileTable(capture_objects, columns, rows, self.buffer, row_offsets, cells, np.zeros(rows, np.int64))
 
-    def _gathered_columns(
+    def _columns(
         self, layouts: list[_Layout], layout_of: NDArray[np.int64], offsets: NDArray[np.int64], width: int
     ) -> tuple[Column, ...]:
         """The columns of rows of several layouts."""
