@@ -19,7 +19,7 @@ lint: .venv/.made ## Check style, types and which part imports which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 bench: .venv/.made ## Measure decoding and storing (ARGS="-k decode")
 	@$(BIN)/pytest tests/bench $(ARGS)
