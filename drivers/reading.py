@@ -41,7 +41,9 @@ async def read_invocation_counter(address: Address, meter_type: MeterType, count
 
     It comes in clear, so it is hearsay: the caller bounds what it may do to our own counter.
     """
-    public = meter_type.associations["public"]
+    public = meter_type.associations.get("public")
+    if public is None:
+        raise SettingsError(f"meter type {meter_type.name} has no public association to read its counter by")
     async with open_session(address, meter_type, public, Credentials()) as session:
         value = axdr.decode(await session.get(AttributeRef(DATA, counter, VALUE)))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0xFFFF_FFFF:

@@ -76,6 +76,10 @@ class SecurityError(HeadEndError):
     exit_code = 6
 
 
+class UnbelievableCounter(SecurityError):
+    """A meter's word in clear would raise our invocation counter by more than a step: forged, or long out of step."""
+
+
 class AccessDenied(HeadEndError):
     """The meter answered, and said no: association refused, wrong password, data-access-result."""
 

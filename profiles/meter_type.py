@@ -46,6 +46,11 @@ class Association:
     def ciphered(self) -> bool:
         return self.security_control != 0
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether it takes keys and invocation counters: ciphering does, and so does HLS-GMAC."""
+        return self.ciphered or self.mechanism == 5
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

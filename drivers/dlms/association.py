@@ -136,9 +136,13 @@ class Association:
                 self._move("meter proved itself")
             else:
                 self._move("accepted")
-        except BaseException as error:
+        except HeadEndError as error:
             self.reset()
-            raise error.at(asked="associate") if isinstance(error, HeadEndError) else error
+            error.at(asked="associate")
+            raise
+        except BaseException:
+            self.reset()
+            raise
 
     def get(self, attribute: AttributeRef, selection: bytes | None = None) -> Service[bytes]:
         """GET one attribute, in as many blocks as the meter likes; returns its A-XDR octets.
@@ -208,10 +212,9 @@ class Association:
 
     def _check_credentials(self) -> None:
         kind, credentials = self.kind, self.credentials
-        needs_keys = kind.ciphered or kind.mechanism == 5
-        if needs_keys and (credentials.encryption_key is None or credentials.authentication_key is None):
+        if kind.needs_keys and (credentials.encryption_key is None or credentials.authentication_key is None):
             raise SecurityError(f"association {kind.name} needs an encryption and an authentication key")
-        if needs_keys and len(credentials.client_title) != 8:
+        if kind.needs_keys and len(credentials.client_title) != 8:
             raise SecurityError(f"association {kind.name} needs a client system title of 8 octets")
         if kind.mechanism in (1, 2) and credentials.secret is None:
             raise SecurityError(f"association {kind.name} needs a {'password' if kind.mechanism == 1 else 'secret'}")

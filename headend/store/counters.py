@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from drivers.credentials import MAX_COUNTER, CounterRange
 from headend.store.database import Connection, store_errors
 from headend.store.statements import statement
-from profiles.errors import SecurityError, StoreError
+from profiles.errors import StoreError, UnbelievableCounter
 
 ALARM: Final = 2_000_000_000
 """From here on the key is to be changed; `invocation_counter.alarm` shows it."""
@@ -59,15 +59,15 @@ async def learn(connection: Connection, key_id: int, title: bytes, seen: int, *,
     """Take the meter's word, given in clear, for the highest counter of ours that it has seen.
 
     Such a word can be forged: it raises ours by at most `max_step`, and lowers nothing. Returns the highest counter
-    that counts as spent now. Raises SecurityError for more, upon which the meter is parked until someone has looked.
+    that counts as spent now. Raises UnbelievableCounter for more: the meter is parked until someone has looked.
     """
     parameters = {"key": key_id, "title": title, "seen": min(seen, MAX_COUNTER), "max_step": max_step}
     async with store_errors():
         row = await (await connection.execute(statement("counter_learn"), parameters)).fetchone()
     if row is None:
-        raise SecurityError(
+        raise UnbelievableCounter(
             f"the meter says that it has seen our invocation counter at {seen}, more than {max_step} above ours",
-            remedy="a forged answer, or the counter of another head-end: look, then raise ours by hand",
+            remedy="a forged answer, or another head-end's work: look, then `headend meters unpark --accept-counter`",
         )
     return int(row[0])
 

@@ -1,0 +1,116 @@
+"""`headend meters …`: the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headend.cli.options import Config, Dsn, Json, settings_of
+
+app = typer.Typer(no_args_is_help=True, help="The registry of meters: import, list, unpark.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Meter list (CSV): config/meters.csv shows and explains the columns.")],
+    config: Config = None,
+    dsn: Dsn = None,
+) -> None:
+    """Take a meter list, keys included, into the registry: all of it or, at the first fault, nothing.
+
+    Importing it again changes nothing; an empty cell leaves alone what is stored. Keys are stored encrypted.
+    """
+    from headend import daemon
+    from headend.registry import Imported, import_meters
+    from headend.store.database import connect
+    from headend.store.migrate import migrate
+    from headend.vault import Vault, load_kek
+    from profiles.errors import SettingsError
+
+    settings = settings_of(config, dsn)
+    vault, types = Vault(load_kek(settings.vault.kek_file)), daemon.load_types(settings)
+
+    async def take(place: str) -> Imported:
+        await migrate(place, zone=settings.utility.zone)
+        async with await connect(place) as connection:
+            return await import_meters(connection, lines, types, vault)
+
+    try:
+        with open(file, encoding="utf-8", newline="") as lines, daemon.database(settings) as place:
+            done = asyncio.run(take(place))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
+    typer.echo(
+        f"{done.created} meters new, {done.updated} changed, {done.unchanged} as before; {done.keys} keys stored"
+    )
+
+
+@app.command("list")
+def list_(
+    config: Config = None,
+    dsn: Dsn = None,
+    parked: Annotated[bool, typer.Option("--parked", help="Only meters that are parked.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List meters, where they answer and how they last did."""
+    from headend import daemon
+    from headend.printing import meters_table
+    from headend.registry import Meter, load_meters
+    from headend.store.database import connect
+
+    settings = settings_of(config, dsn)
+
+    async def load(place: str) -> list[Meter]:
+        meters: list[Meter] = []
+        async with await connect(place) as connection:
+            while part := await load_meters(connection, after=meters[-1].id if meters else 0):
+                meters += part
+        return [meter for meter in meters if meter.parked_reason is not None or not parked]
+
+    with daemon.database(settings) as place:
+        meters = asyncio.run(load(place))
+    if as_json:
+        typer.echo(json.dumps([_as_json(meter) for meter in meters]))
+        return
+    from rich.console import Console
+
+    Console().print(meters_table(meters))
+
+
+def _as_json(meter: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        name: value.hex().upper()
+        if isinstance(value, bytes)
+        else value
+        if isinstance(value, int | None)
+        else str(value)
+        for name, value in asdict(meter).items()  # type: ignore[call-overload]
+    }
+
+
+@app.command()
+def unpark(
+    name: Annotated[str, typer.Argument(help="Name or serial number.")],
+    config: Config = None,
+    dsn: Dsn = None,
+    accept_counter: Annotated[
+        bool,
+        typer.Option(
+            "--accept-counter", help="Believe the invocation counter that the meter says, however far above ours."
+        ),
+    ] = False,
+) -> None:
+    """Read a parked meter again, after someone has looked at why it was parked."""
+    from headend import daemon
+    from headend.unpark import unpark as again
+
+    settings = settings_of(config, dsn)
+    with daemon.database(settings) as place:
+        asyncio.run(again(settings, place, name, accept_counter=accept_counter))
+    typer.echo(f"{name} is read again from the next cycle on")

@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from headend.settings import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="HEADEND_CONFIG", help="Settings file; /etc/headend/headend.toml if not given."
+    ),
+]
+Dsn = Annotated[
+    str | None, typer.Option("--dsn", help="PostgreSQL connection string; in place of the settings' database.dsn.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def settings_of(config: Path | None, dsn: str | None) -> Settings:
+    """The settings, with `dsn` over them. Raises SettingsError."""
+    from headend.settings import load_settings
+
+    settings = load_settings(config)
+    if dsn is None:
+        return settings
+    return settings.model_copy(update={"database": settings.database.model_copy(update={"dsn": dsn})})

@@ -1,0 +1,79 @@
+"""`headend read ADDRESS WHAT`: one meter, read now, printed."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class What(enum.StrEnum):
+    BLOCK_LOAD = "block-load"
+
+
+def read(
+    address: Annotated[str, typer.Argument(help="Where the meter is: tcp://host:4059 (also ?client=, timeout=).")],
+    what: Annotated[What, typer.Argument(help="What to read.")],
+    start: Annotated[
+        str, typer.Option("--from", help="First interval start: ISO 8601 (meter's local time), today, yesterday.")
+    ] = "yesterday",
+    end: Annotated[str, typer.Option("--to", help="End of the last interval, like --from; or now.")] = "now",
+    meter_type: Annotated[str, typer.Option("--type", help="Meter type, or a type file.")] = "is15959-1ph",
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys",
+            help="TOML file with encryption_key, authentication_key, lls_secret, hls_secret; or a meter list (.csv).",
+        ),
+    ] = None,
+    encryption_key: Annotated[
+        str | None, typer.Option(help="Hex. Visible to others on this machine: prefer --keys or the environment.")
+    ] = None,
+    authentication_key: Annotated[str | None, typer.Option(help="Hex. As above.")] = None,
+    secret: Annotated[str | None, typer.Option(help="LLS password or HLS secret. As above.")] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask for the keys that are missing.")] = False,
+    system_title: Annotated[
+        str | None, typer.Option(help="Refuse any meter but the one with this system title (16 hex digits).")
+    ] = None,
+    counters: Annotated[
+        Path | None, typer.Option(help="Where this machine keeps its invocation counters.", show_default=False)
+    ] = None,
+    accept_counter: Annotated[
+        bool, typer.Option("--accept-counter", help="Believe the meter's counter even if it is far above ours.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Read one meter and print what it said.
+
+    Keys come from --keys, from HEADEND_ENCRYPTION_KEY, HEADEND_AUTHENTICATION_KEY and HEADEND_SECRET, or are asked for
+    with --ask. Times are the meter's own; rows that can't be believed are shown apart.
+
+    Example: `headend read tcp://127.0.0.1:4059 block-load --from 2026-01-01 --to 2026-01-02 --keys meter.toml --json`
+    """
+    from headend.printing import Form
+    from headend.single_read import SingleRead, read_and_print
+
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    if encryption_key or authentication_key or secret:
+        typer.echo("headend: keys on a command line can be seen by others on this machine", err=True)
+    given = {"encryption_key": encryption_key, "authentication_key": authentication_key, "secret": secret}
+    read_and_print(
+        SingleRead(
+            address=address,
+            profile=what.value.replace("-", "_"),
+            start=start,
+            end=end,
+            meter_type=meter_type,
+            key_file=keys,
+            given_keys={name: value for name, value in given.items() if value is not None},
+            ask=ask,
+            system_title=system_title,
+            counter_file=counters,
+            accept_counter=accept_counter,
+        ),
+        Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE,
+    )

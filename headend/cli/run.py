@@ -1,0 +1,56 @@
+"""`headend run`, the daemon, and `headend status`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from headend.cli.options import Config, Dsn, Json, settings_of
+
+
+def run(
+    config: Config = None,
+    dsn: Dsn = None,
+    once: Annotated[bool, typer.Option("--once", help="One cycle, then end: exit code 1 if any meter failed.")] = False,
+) -> None:
+    """Collect from every registered meter, cycle after cycle, until SIGTERM or Ctrl-C.
+
+    Whatever is not stored is still owed and asked again: it may be stopped, or killed, at any moment.
+    """
+    from headend import daemon
+    from headend.logs import configure_logs
+
+    settings = settings_of(config, dsn)
+    configure_logs(settings.log.level, settings.log.format)
+    with daemon.database(settings) as place:
+        report: Any = daemon.run_async(lambda: daemon.run(settings, place, once=once))
+    if once and (report is None or report.failed):
+        raise typer.Exit(1)
+
+
+def status(
+    config: Config = None,
+    dsn: Dsn = None,
+    days: Annotated[float, typer.Option(help="How far back, in days.", min=0.01, max=400)] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Show how complete the last days are, by division, and which meters need a look."""
+    from headend import daemon
+    from headend.store.status import read_status
+
+    settings = settings_of(config, dsn)
+    until = daemon.utc_now()
+    with daemon.database(settings) as place:
+        rows, troubles = asyncio.run(read_status(place, until - timedelta(days=days), until))
+    if as_json:
+        typer.echo(
+            json.dumps({"divisions": [row._asdict() for row in rows], "troubles": [t._asdict() for t in troubles]})
+        )
+        return
+    from headend.printing import print_status
+
+    print_status(rows, troubles)

@@ -1,0 +1,1 @@
+SELECT client_system_title FROM utility

@@ -1,0 +1,1 @@
+SELECT division, meters, due, stored FROM completeness(%(start)s, %(until)s)
