@@ -65,7 +65,7 @@ class Screen:
         self._print(
             f"{compared.equal:,} of {compared.expected:,} intervals stand in {EDITIONS[collected.edition]}, "
             f"each value as its meter said.\n{compared.stored / collected.seconds:,.0f} intervals a second: "
-            f"{fleet.meters} ciphered sessions in {collected.seconds:.1f} s, on this machine together with the meters and "
+            f"{fleet.meters} ciphered sessions in {collected.seconds:.1f} s, on this machine with the meters and "
             f"the database.\n"
         )
         if keep:
