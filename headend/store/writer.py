@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from psycopg import errors, sql
 
 from headend.store.database import Connection, Edition, Pool, borrow
-from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, rows_of
+from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, microseconds, rows_of
 from headend.store.statements import statement
 from profiles.errors import StoreError
 from profiles.intervals import Quality
@@ -29,7 +29,9 @@ PROFILE: Final = "block_load"
 """The profile whose intervals `interval_reading` holds, as its watermarks name it."""
 
 ATTEMPTS: Final = 5
-_MONDAY: Final = datetime(2000, 1, 3, tzinfo=UTC)
+EARLIEST_US: Final = microseconds(datetime(2000, 1, 1, tzinfo=UTC))
+LATEST_US: Final = microseconds(datetime(2100, 1, 1, tzinfo=UTC))
+_WEEK_US: Final = 7 * 86_400 * 1_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +72,7 @@ class Writer:
         """
         if not items:
             return Written()
+        _check(items)
         rounds = [rows_of(part) for part in _rounds(items)]
         for attempt in range(ATTEMPTS):
             try:
@@ -93,14 +96,15 @@ class Writer:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _ensure_partitions(self, connection: Connection, items: Sequence[MeterIntervals]) -> None:
-        """Native partitions for every week of the batch; TimescaleDB makes its chunks itself."""
+        """Native partitions for every week that the batch has rows in; TimescaleDB makes its chunks itself."""
         if self._weeks is None:
             return
-        for first, last in _time_ranges(items):
-            weeks = set(range((first - _MONDAY) // timedelta(days=7), (last - _MONDAY) // timedelta(days=7) + 1))
-            if not weeks <= self._weeks:
-                await ensure_partitions(connection, first, last)
-                self._weeks |= weeks
+        starts = [item.batch.start for item in items]
+        starts.append(np.array([extra.start_us for item in items for extra in item.batch.extras], np.int64))
+        for week in np.unique(np.concatenate(starts) // _WEEK_US).tolist():
+            if week not in self._weeks:
+                await ensure_partitions(connection, _moment(week * _WEEK_US), _moment((week + 1) * _WEEK_US - 1))
+                self._weeks.add(week)
 
 
 async def ensure_partitions(connection: Connection, first: datetime, last: datetime) -> None:
@@ -121,12 +125,15 @@ def _rounds(items: Sequence[MeterIntervals]) -> Iterator[list[MeterIntervals]]:
     return iter(rounds)
 
 
-def _time_ranges(items: Sequence[MeterIntervals]) -> Iterator[tuple[datetime, datetime]]:
+def _check(items: Sequence[MeterIntervals]) -> None:
     for item in items:
-        starts = [*item.batch.start[[0, -1]].tolist()] if len(item.batch.start) else []
-        starts += [extra.start_us for extra in item.batch.extras]
-        if starts:
-            yield _moment(min(starts)), _moment(max(starts))
+        start = item.batch.start
+        if len(start) and not EARLIEST_US <= start[0] <= start[-1] < LATEST_US:
+            raise StoreError(
+                f"an interval of meter id {item.meter_id} does not start in 2000 to 2099",
+                remedy="such rows are suspects, not intervals",
+                retry=False,
+            )
 
 
 async def _write(connection: Connection, items: Sequence[MeterIntervals], rounds: Sequence[Rows]) -> Written:
@@ -142,12 +149,21 @@ async def _write(connection: Connection, items: Sequence[MeterIntervals], rounds
 
 
 async def _lock_meters(connection: Connection, meters: set[int]) -> None:
-    cursor = await connection.execute(statement("lock_meters"), {"meters": sorted(meters), "profile": PROFILE})
-    unknown = meters - {meter for (meter,) in await cursor.fetchall()}
-    if unknown:
+    """Lock the meters against other writers, making watermarks for those that have none yet."""
+    missing = meters - await _locked(connection, meters)
+    if missing:
+        parameters = {"meters": sorted(missing), "profile": PROFILE}
+        await connection.execute(statement("make_watermarks"), parameters)
+        missing -= await _locked(connection, missing)
+    if missing:
         raise StoreError(
-            f"there is no meter with id {min(unknown)}", remedy="import the meter into the registry first", retry=False
+            f"there is no meter with id {min(missing)}", remedy="import the meter into the registry first", retry=False
         )
+
+
+async def _locked(connection: Connection, meters: set[int]) -> set[int]:
+    cursor = await connection.execute(statement("lock_meters"), {"meters": sorted(meters), "profile": PROFILE})
+    return {meter for (meter,) in await cursor.fetchall()}
 
 
 async def _write_rows(connection: Connection, rows: Rows) -> Written:

@@ -36,7 +36,8 @@ async def test_the_columns_are_the_channels_in_their_order(connection: Connectio
 
 async def test_the_rules_compare_every_channel(connection: Connection) -> None:
     cursor = await connection.execute(
-        "SELECT cardinality(reading_values(NULL::interval_reading)), prosrc FROM pg_proc WHERE proname = 'reading_values'"
+        "SELECT cardinality(reading_values(NULL::interval_reading)), prosrc "
+        "FROM pg_proc WHERE proname = 'reading_values'"
     )
     row = await cursor.fetchone()
     assert row is not None
@@ -101,7 +102,7 @@ async def test_two_processes_that_migrate_at_once_apply_each_file_once(empty_dsn
 async def test_a_migration_changed_after_it_was_applied_is_refused(dsn: str) -> None:
     async with await connect(dsn) as connection:
         await connection.execute("UPDATE schema_migration SET digest = 'other' WHERE number = 2")
-    with pytest.raises(StoreError, match="0002_readings.sql was applied with other contents") as refused:
+    with pytest.raises(StoreError, match=r"0002_readings\.sql was applied with other contents") as refused:
         await migrate(dsn)
     assert not refused.value.retry
 
