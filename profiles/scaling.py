@@ -74,7 +74,11 @@ def _divide(raw: NDArray[np.int64], power: int, overflow: NDArray[np.bool_] | No
     if overflow is not None:
         raw[overflow] = 0
     if power > _MAX_POWER:
-        return Scaled(np.zeros_like(raw), null=overflow, rounded=_some(raw != 0), overflow=overflow)
+        nearest = np.zeros_like(raw)
+        if power == _MAX_POWER + 1:  # 64 bits reach past half of 10**19, and no further
+            half = 5 * 10**_MAX_POWER
+            nearest += (raw > half).astype(np.int64) - (raw < -half)
+        return Scaled(nearest, null=overflow, rounded=_some(raw != 0), overflow=overflow)
     divisor = 10**power
     quotient, rest = np.divmod(raw, divisor)
     twice = 2 * rest

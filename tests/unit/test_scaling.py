@@ -75,6 +75,12 @@ def test_a_null_is_neither_rounded_nor_too_large() -> None:
     assert (whole(scaled.null, 2), whole(scaled.rounded, 2)) == ([True, False], [False, True])
 
 
+@pytest.mark.parametrize(("raw", "nearest"), [(5 * 10**18, 0), (5 * 10**18 + 1, 1), (-5 * 10**18 - 1, -1)])
+def test_the_largest_numbers_round_at_the_smallest_scale(raw: int, nearest: int) -> None:
+    assert scale(np.array([raw]), None, -19).values.tolist() == [nearest]
+    assert scale(np.array([raw, -(2**63)]), None, -20).values.tolist() == [0, 0]
+
+
 @given(st.lists(st.integers(-(2**63), MOST), min_size=1, max_size=20), st.integers(-25, 25))
 def test_integers_agree_with_decimal_arithmetic(numbers: list[int], power: int) -> None:
     scaled = scale(np.array(numbers, ">i8"), None, power)
