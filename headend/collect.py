@@ -257,7 +257,10 @@ class Collector:
                 await self._reserve(connection, [job])
 
         def last_received(title: bytes) -> int:
-            return job.highest.get((job.key("encryption").id, title), -1) if kind.needs_keys else -1
+            if not kind.needs_keys:
+                return -1
+            heard = (job.key("encryption").id, title)
+            return max(job.highest.get(heard, -1), job.received.get(heard, -1))
 
         async with open_session(
             address,
@@ -268,13 +271,15 @@ class Collector:
             last_received=last_received,
             refill=refill if kind.needs_keys else None,
         ) as session:
-            if kind.needs_keys:
+            try:
+                if not (kind.ciphered and job.meter.system_title):
+                    await check_serial(session, meter_type, job.meter.serial)
+                await self._read(job, session, meter_type, kind)
+            finally:
                 # Settled even if the rest fails: what was heard once is a replay from now on.
                 heard = session.association
-                job.received = {(job.key("encryption").id, heard.server_title): heard.last_received}
-            if not (kind.ciphered and job.meter.system_title):
-                await check_serial(session, meter_type, job.meter.serial)
-            await self._read(job, session, meter_type, kind)
+                if kind.ciphered:
+                    job.received[job.key("encryption").id, heard.server_title] = heard.last_received
 
     async def _credentials(self, job: _Job, meter_type: MeterType, kind: Association, address: Address) -> Credentials:
         secret = job.key(SECRETS[kind.mechanism]).material if kind.mechanism in SECRETS else None
