@@ -182,7 +182,8 @@ def _system_title(text: str) -> bytes:
     return octets
 
 
-def _secret(text: str) -> Secret:
+def secret_of(text: str) -> Secret:
+    """A password or HLS secret as written in lists and key files: the text itself, or `hex:` and hex digits."""
     return Secret.from_hex(text[4:]) if text.startswith("hex:") else Secret(text.encode())
 
 
@@ -205,6 +206,6 @@ _PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
     "encryption_key": Key.from_hex,
     "authentication_key": Key.from_hex,
     "master_key": Key.from_hex,
-    "lls_secret": _secret,
-    "hls_secret": _secret,
+    "lls_secret": secret_of,
+    "hls_secret": secret_of,
 }

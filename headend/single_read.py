@@ -23,6 +23,7 @@ from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout, association_of, read_invocation_counter, read_layout, read_profile
 from drivers.session import open_session
 from headend.counter_file import CounterFile, default_counter_file
+from headend.meter_list import secret_of
 from headend.printing import Form, print_intervals
 from profiles.errors import HeadEndError, SettingsError, UnbelievableCounter
 from profiles.intervals import IntervalBatch, intervals
@@ -231,7 +232,7 @@ def _secret(keys: Mapping[str, str], kind: Association) -> Secret | None:
             f"no {SECRET_NAMES[kind.mechanism]} was given",
             remedy=f"put it into a file for --keys, or into {ENVIRONMENT['secret']}, or use --ask",
         )
-    return Secret(keys["secret"].encode())
+    return secret_of(keys["secret"])
 
 
 def _title(text: str | None) -> bytes:
