@@ -97,10 +97,9 @@ async def import_meters(
 
 def _refusal(entries: MeterList) -> SettingsError:
     told = sorted(entries.faults, key=lambda fault: fault.line)[:MAX_FAULTS]
-    more = " and perhaps more" if len(entries.faults) >= MAX_FAULTS else ""
-    return SettingsError(
-        f"the meter list has {len(entries.faults)} faults{more}; nothing was imported\n" + "\n".join(map(str, told))
-    )
+    found = len(entries.faults)
+    much = "1 fault" if found == 1 else f"{found} faults" if found < MAX_FAULTS else f"{MAX_FAULTS} faults or more"
+    return SettingsError(f"the meter list has {much}; nothing was imported\n" + "\n".join(map(str, told)))
 
 
 async def _check_others(connection: Connection, entries: MeterList, chunk: Sequence[Entry]) -> None:
