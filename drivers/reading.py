@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from drivers.address import Address
 from drivers.credentials import Credentials
 from drivers.dlms import apdu, axdr
-from drivers.dlms.profile_buffer import decode_capture_objects, decode_profile, decode_scalers
+from drivers.dlms.profile_buffer import decode_capture_objects, decode_profile, decode_scaler_unit, decode_scalers
 from drivers.session import Session, open_session
 from profiles.datetimes import encode_local
 from profiles.errors import IdentityMismatch, ProtocolError, SettingsError
@@ -21,6 +21,8 @@ DATA = 1
 BUFFER, CAPTURE_OBJECTS, CAPTURE_PERIOD, ENTRIES_IN_USE = 2, 3, 4, 7
 VALUE = 2
 SCALER_UNIT = 3
+
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 60, 86_400
 
 REGISTER_CLASSES = frozenset({3, 4, 5})
 """Register, extended register, demand register: the classes with a scaler_unit (demand register: attribute 4)."""
@@ -57,7 +59,7 @@ async def check_serial(session: Session, meter_type: MeterType, serial: str) -> 
     found = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
     if found.strip("\0 ") != serial:
         raise IdentityMismatch(
-            f"serial number {found!r} answers, {serial!r} is registered",
+            f"serial number {found[:40]!r} answers, {serial!r} is registered",
             asked=f"get {meter_type.serial}",
             remedy="another meter stands at this address: correct the registry, or the meter's address",
         )
@@ -68,9 +70,12 @@ async def read_layout(session: Session, profile: Profile) -> Layout:
     of = profile.obis
     captured = decode_capture_objects(await session.get(AttributeRef(PROFILE_GENERIC, of, CAPTURE_OBJECTS)))
     period = axdr.decode(await session.get(AttributeRef(PROFILE_GENERIC, of, CAPTURE_PERIOD)))
-    if isinstance(period, bool) or not isinstance(period, int) or not 0 <= period <= 31 * 86400:
-        raise ProtocolError(f"the capture period is {period!r}, not a number of seconds", asked=f"get {of}")
-    return Layout(captured, await _read_scalers(session, profile, captured), period or profile.capture_period_s)
+    if isinstance(period, bool) or not isinstance(period, int):
+        raise ProtocolError("the capture period is no number of seconds", asked=f"get {of}")
+    period = period or profile.capture_period_s
+    if not SHORTEST_PERIOD_S <= period <= LONGEST_PERIOD_S:
+        raise ProtocolError(f"a capture period of {period} s, a minute to a day can be read", asked=f"get {of}")
+    return Layout(captured, await _read_scalers(session, profile, captured), period)
 
 
 async def _read_scalers(
@@ -84,12 +89,8 @@ async def _read_scalers(
     for column in captured:
         if column.class_id in REGISTER_CLASSES and column.attribute == VALUE:
             attribute = AttributeRef(column.class_id, column.obis, 4 if column.class_id == 5 else SCALER_UNIT)
-            value = axdr.decode(await session.get(attribute))
-            match value:
-                case axdr.Structure((int(scaler), int(unit))):
-                    scalers[column.class_id, column.obis, VALUE] = ScalerUnit(scaler, unit)
-                case _:
-                    raise ProtocolError(f"the scaler_unit is {value!r}", asked=f"get {attribute}")
+            scaler_unit = decode_scaler_unit(await session.get(attribute), f"scaler_unit of {column}")
+            scalers[column.class_id, column.obis, VALUE] = scaler_unit
     return scalers
 
 
@@ -117,8 +118,8 @@ async def read_profile(
         )
     elif profile.selective_access == "entry":
         in_use = axdr.decode(await session.get(AttributeRef(PROFILE_GENERIC, profile.obis, ENTRIES_IN_USE)))
-        if isinstance(in_use, bool) or not isinstance(in_use, int):
-            raise ProtocolError(f"entries_in_use is {in_use!r}", asked=f"get {attribute}")
+        if isinstance(in_use, bool) or not isinstance(in_use, int) or not 0 <= in_use <= 0xFFFF_FFFF:
+            raise ProtocolError("entries_in_use is no number of rows", asked=f"get {attribute}")
         if in_use == 0:
             return decode_profile(axdr.array([]), layout.capture_objects)
         selection = apdu.entry_selection(1, in_use)

@@ -6,6 +6,7 @@ the link is closed; a meter serves one association at a time, and one left open 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
@@ -25,6 +26,9 @@ Refill = Callable[[], Awaitable[None]]
 
 LOW_COUNTERS = 4
 """Refill below this many: the longest run of counters that one step of a service takes is two (GMAC and glo-action)."""
+
+RELEASE_S = 5.0
+"""A release takes no longer, also where the address allows its meter minutes for an answer."""
 
 
 class Link(Protocol):
@@ -87,10 +91,11 @@ class Session:
         await self._run(self.association.open())
 
     async def _release(self) -> None:
-        """Release where there is something to release; a meter that knows no RLRQ is simply hung up on."""
+        """Release where there is something to release; a meter that knows no RLRQ is soon hung up on."""
         if self.association.state is State.OPEN:
-            with contextlib.suppress(HeadEndError):
-                await self._run(self.association.release())
+            with contextlib.suppress(HeadEndError, TimeoutError):
+                async with asyncio.timeout(RELEASE_S):
+                    await self._run(self.association.release())
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,8 @@ class HeadEndError(Exception):
 
     exit_code = 1
     retry = False
+    usual_remedy = ""
+    """What to do where the raiser knows nothing better."""
 
     def __init__(
         self,
@@ -30,7 +32,7 @@ class HeadEndError(Exception):
         self.message = message
         self.meter = meter
         self.asked = asked
-        self.remedy = remedy
+        self.remedy = remedy or self.usual_remedy
         if retry is not None:
             self.retry = retry
 
@@ -57,10 +59,13 @@ class LinkError(HeadEndError):
 
     exit_code = 4
     retry = True
+    usual_remedy = "see the meter's power, its network and its address"
 
 
 class LinkTimeout(LinkError):
     """Nothing came within the deadline."""
+
+    usual_remedy = "see the meter's power and its network; a slow one may need ?timeout= in its address"
 
 
 class ProtocolError(HeadEndError):
@@ -68,12 +73,14 @@ class ProtocolError(HeadEndError):
 
     exit_code = 5
     retry = True
+    usual_remedy = "if it comes again, the meter is not as its type says, or something else answers at its address"
 
 
 class SecurityError(HeadEndError):
     """The receive policy refused an APDU: plaintext, weaker protection, a bad tag, a replay, a wrong title."""
 
     exit_code = 6
+    usual_remedy = "if it comes again, our keys are not the meter's, or someone alters its answers"
 
 
 class UnbelievableCounter(SecurityError):
@@ -84,6 +91,7 @@ class AccessDenied(HeadEndError):
     """The meter answered, and said no: association refused, wrong password, data-access-result."""
 
     exit_code = 7
+    usual_remedy = "see what the meter's association allows, and what its type says of it"
 
 
 class MeterBusy(HeadEndError):
@@ -91,6 +99,7 @@ class MeterBusy(HeadEndError):
 
     exit_code = 8
     retry = True
+    usual_remedy = "another client holds the meter's one association: try again later"
 
 
 class IdentityMismatch(HeadEndError):

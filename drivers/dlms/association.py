@@ -10,6 +10,7 @@ APDU that may come in clear is exception-response (and confirmed-service-error),
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import secrets
 from collections.abc import Callable
@@ -47,6 +48,7 @@ REJECTED_TRANSIENT = 2
 """association-result of an AARE: not now."""
 
 _GLO_INITIATE_RESPONSE = 0x28
+_CONFIRMED_SERVICE_ERROR = 0x0E
 _UNSOLICITED = frozenset({0x0F, 0xC2, 0xDB, 0xDC, 0xDD})
 """data-notification, event-notification and the general ciphers that pushes come in."""
 
@@ -438,5 +440,9 @@ def _clear_error(answer: apdu.ExceptionResponse | apdu.ConfirmedServiceError, as
 
 def _rejected(aare: acse.Aare) -> HeadEndError:
     kind = MeterBusy if aare.result == REJECTED_TRANSIENT else AccessDenied
-    text = acse.diagnostic_text(aare.diagnostic_source, aare.diagnostic)
-    return kind(f"the meter refused the association: {text}", asked="associate")
+    text, _, remedy = acse.diagnostic_text(aare.diagnostic_source, aare.diagnostic).partition("; ")
+    if aare.user_information and aare.user_information[0] == _CONFIRMED_SERVICE_ERROR:
+        with contextlib.suppress(ProtocolError):
+            error = apdu.decode(aare.user_information)
+            text = f"{text}, {error.text}" if isinstance(error, apdu.ConfirmedServiceError) else text
+    return kind(f"the meter refused the association: {text}", asked="associate", remedy=remedy)

@@ -306,8 +306,9 @@ def decode_capture_objects(data: bytes) -> tuple[CaptureObject, ...]:
 def _capture_object(item: axdr.Value) -> CaptureObject:
     # Later versions of the class add a restriction behind the data index; columns are the same.
     match item:
-        case axdr.Structure((int(class_id), bytes(name), int(attribute), int(data_index), *_)) if len(name) == 6:
-            return CaptureObject(class_id, Obis.of(name), attribute, data_index)
+        case axdr.Structure((int(class_id), bytes(name), int(attribute), int(data_index), *_)):
+            if len(name) == 6 and 0 <= class_id <= 0xFFFF and -128 <= attribute <= 127 and 0 <= data_index <= 0xFFFF:
+                return CaptureObject(class_id, Obis.of(name), attribute, data_index)
     raise ProtocolError("capture objects: an element is not {class id, logical name, attribute, data index}")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 
 from drivers.address import Address
@@ -50,10 +51,7 @@ class TcpLink:
                 retry=True,
             ) from None
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise LinkError(
-                f"{address} refused the connection: {reason}", asked="connect", remedy="check host, port and firewall"
-            ) from None
+            raise _not_connected(address, error) from None
         raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(reader, writer, client=client, server=server, timeout_s=address.timeout_s)
@@ -93,8 +91,23 @@ class TcpLink:
             raise LinkError(f"the connection broke: {error.strerror or error}") from None
 
     async def close(self) -> None:
-        """Close without waiting for the other side longer than a second."""
+        """Close; what the other side does not take within a second is dropped, and the socket with it."""
         self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(1):
-                await self._writer.wait_closed()
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._writer.wait_closed()
+        finally:
+            self._writer.transport.abort()
+
+
+def _not_connected(address: Address, error: OSError | UnicodeError) -> LinkError:
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return LinkError(
+            f"no socket for {address}: {reason}",
+            asked="connect",
+            remedy="raise this machine's limit of open files, or lower collection.max_open_sessions",
+        )
+    refused = "refused the connection" if isinstance(error, ConnectionRefusedError) else "can't be reached"
+    return LinkError(f"{address} {refused}: {reason}", asked="connect", remedy="check host, port and firewall")
