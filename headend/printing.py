@@ -103,12 +103,12 @@ def _print_json(answer: Answer, channels: list[Channel], rows: list[tuple[dateti
 
 def _print_table(answer: Answer, channels: list[Channel], rows: list[tuple[datetime, list[Any], list[str]]]) -> None:
     from rich import box
-    from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
 
     name = answer.system_title.hex().upper() or answer.meter_type.name
-    title = f"{answer.address} · {name} · {len(rows)} intervals of {answer.layout.capture_period_s // 60} min"
+    period = answer.layout.capture_period_s
+    length = f"{period // 60} min" if period % 60 == 0 else f"{period} s"
+    title = f"{answer.address} · {name} · {len(rows)} intervals of {length} · times of {answer.meter_type.zone}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("starts", no_wrap=True)
     for channel in channels:
@@ -119,19 +119,24 @@ def _print_table(answer: Answer, channels: list[Channel], rows: list[tuple[datet
     for start, values, marks in rows:
         cells = ["" if value is None else f"{value:,.7g}" for value in values]
         table.add_row(f"{start:%Y-%m-%d %H:%M}", *cells, ", ".join(marks).replace("_", " "))
+    _print_whole(table)
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table as wide as it is: folded cells can be neither read nor searched."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
     console = Console()
-    width = Measurement.get(console, console.options.update(width=1000), table).maximum
+    width = Measurement.get(console, console.options.update(width=10_000), table).maximum
     Console(width=max(width, console.width)).print(table)
 
 
 def print_status(divisions: Sequence[Completeness], troubles: Sequence[Trouble]) -> None:
     """Completeness by division, then a line for each meter in trouble."""
-    from rich.console import Console
-
-    console = Console()
-    console.print(completeness_table(divisions))
+    _print_whole(completeness_table(divisions))
     for trouble in troubles:
-        console.print(f"{trouble.meter}: {trouble.reason}", highlight=False, markup=False, soft_wrap=True)
+        print(trouble.reason if trouble.meter in trouble.reason else f"{trouble.meter}: {trouble.reason}")
 
 
 def completeness_table(divisions: Sequence[Completeness]) -> Table:
@@ -155,19 +160,18 @@ def _share(stored: int, due: int) -> str:
     return f"{stored * 10_000 // due / 100:.2f} %" if due else "–"
 
 
-def meters_table(meters: Sequence[Meter]) -> Table:
+def print_meters(meters: Sequence[Meter]) -> None:
     """The registry, a line a meter."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("name", "serial", "system title", "division", "type", "address", "last contact", "state"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=True)
     for meter in meters:
         state = f"parked: {meter.parked_reason}" if meter.parked_reason else meter.last_error or ""
         contact = f"{meter.last_contact:%Y-%m-%d %H:%M}Z" if meter.last_contact else ""
         title = meter.system_title.hex().upper() if meter.system_title else ""
-        table.add_row(
-            meter.name, meter.serial, title, meter.division, meter.meter_type, meter.address, contact, escape(state)
-        )
-    return table
+        cells = (meter.name, meter.serial, title, meter.division, meter.meter_type, meter.address, contact, state)
+        table.add_row(*map(escape, cells))
+    _print_whole(table)

@@ -6,11 +6,15 @@ from, before anything is started. What each key means stands in config/headend.t
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import psycopg
+import pydantic_settings
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from profiles.errors import SettingsError
@@ -23,8 +27,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def connection_string(text: str) -> str:
+    """`text`, if it is one; else ValueError, which shows nothing of it: it may hold a password."""
+    try:
+        conninfo_to_dict(text)
+    except psycopg.Error:
+        raise ValueError("this is no connection string: write it as postgresql://user@host:5432/database") from None
+    return text
+
+
 class Database(_Section):
-    dsn: str = Field(default="", repr=False)
+    dsn: Annotated[str, AfterValidator(connection_string)] = Field(default="", repr=False)
     """Empty: the embedded PostgreSQL, with its data in `folder`."""
     folder: Path = Path("/var/lib/headend/postgresql")
     chunk_days: Annotated[int, Field(ge=1, le=366)] = 7
@@ -99,11 +112,38 @@ def load_settings(file: Path | None) -> Settings:
             raise SettingsError(f"{file} can't be read: {getattr(error, 'strerror', None) or error}") from None
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(f"{file} is not valid TOML: {error}") from None
+        _count_from(file.absolute().parent, values)
+    _refuse_unknown_variables()
     try:
-        settings = Settings(**values)
+        return Settings(**values)
     except ValidationError as error:
         raise _settings_error(error, file) from None
-    return settings
+    except pydantic_settings.SettingsError as error:
+        raise SettingsError(
+            f"the environment: {error}", remedy=f"set single keys, such as {ENVIRONMENT_PREFIX}COLLECTION__CYCLE_S"
+        ) from None
+
+
+def _count_from(folder: Path, values: dict[str, Any]) -> None:
+    """Relative paths of the file count from its folder; what is no path is left for the checks that follow."""
+    for section, key in (("vault", "kek_file"), ("database", "folder")):
+        of = values.get(section)
+        if isinstance(of, dict) and isinstance(of.get(key), str):
+            of[key] = folder / of[key]
+    types = values.get("meter_types")
+    if isinstance(types, list):
+        values["meter_types"] = [folder / each if isinstance(each, str) else each for each in types]
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic passes over a variable whose section it does not know; a misspelt one must not be without effect."""
+    for name in sorted(os.environ):
+        section, nested, _ = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")
+        if name.startswith(ENVIRONMENT_PREFIX) and nested and section.lower() not in Settings.model_fields:
+            raise SettingsError(
+                f"the environment variable {name}: there is no section {section.lower()!r} of settings",
+                remedy=f"the sections are {', '.join(key for key in Settings.model_fields if key != 'meter_types')}",
+            )
 
 
 def _settings_error(error: ValidationError, file: Path | None) -> SettingsError:
@@ -113,5 +153,7 @@ def _settings_error(error: ValidationError, file: Path | None) -> SettingsError:
     key = ".".join(parts)
     variable = ENVIRONMENT_PREFIX + "__".join(parts).upper()
     origin = f"{file}, or the environment variable {variable}" if file else f"the environment variable {variable}"
-    message = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such setting"
     return SettingsError(f"{key}: {message}", remedy=f"see {origin}; config/headend.toml explains every key")

@@ -25,7 +25,10 @@ def _group() -> None:
 
 @app.command()
 def migrate(config: Config = None, dsn: Dsn = None) -> None:
-    """Make or update the tables. The daemon does the same at its start; doing it again changes nothing."""
+    """Make or update the tables. The daemon does the same at its start; doing it again changes nothing.
+
+    Example: `headend db migrate --dsn postgresql://headend@127.0.0.1/headend`
+    """
     from headend import daemon
     from headend.store.migrate import migrate as bring_up_to_date
 

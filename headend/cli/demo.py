@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headend.cli.options import Json
+from headend.cli.options import Json, checked_dsn
 
 
 def demo(
@@ -23,7 +23,9 @@ def demo(
     Simulated IS 15959 meters, spread over the divisions of the rollout, are read over real sockets and ciphered
     associations into a real database; each stored value is compared with what the simulator says its meter said.
     Exit code 11 at the first difference.
+
+    Example: `headend demo --meters 50 --keep`
     """
     from headend.demo.run import DemoOptions, run_demo
 
-    run_demo(DemoOptions(meters, seed, dsn, keep, as_json))
+    run_demo(DemoOptions(meters, seed, None if dsn is None else checked_dsn(dsn), keep, as_json))

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -25,6 +28,26 @@ app = typer.Typer(
     epilog="Start with `headend demo`: simulated meters, a database and a collection, on this machine alone.",
 )
 
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"headend {version('headend')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    from headend.logs import configure_logs
+
+    configure_logs("warning", "console")
+
+
 app.command("demo")(demo)
 app.command("run")(run)
 app.command("read")(read)
@@ -36,7 +59,11 @@ app.add_typer(vault.app, name="vault")
 
 
 def main() -> None:
-    """The console script: errors that we know become one line on stderr and a documented exit code."""
+    """The console script: errors that we know become one line on stderr and a documented exit code.
+
+    SIGTERM ends any command as Ctrl-C does: sessions are released, and what was started is stopped.
+    """
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         app()
     except HeadEndError as error:
@@ -44,3 +71,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Do what SIGINT does now; a shell's background jobs ignore it, and then it is as if they did not."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    (interrupt if callable(interrupt) else signal.default_int_handler)(signal.SIGINT, frame)

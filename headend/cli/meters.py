@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headend.cli.options import Config, Dsn, Json, settings_of
+from headend.cli.options import NO_METERS, Config, Dsn, Json, settings_of
+
+if TYPE_CHECKING:
+    from headend.registry import Meter
 
 app = typer.Typer(no_args_is_help=True, help="The registry of meters: import, list, unpark.")
 
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="Meter list (CSV): config/meters.csv shows and explains the columns.")],
+    file: Annotated[Path, typer.Argument(help="Meter list: CSV in UTF-8, the first line names the columns.")],
     config: Config = None,
     dsn: Dsn = None,
 ) -> None:
-    """Take a meter list, keys included, into the registry: all of it or, at the first fault, nothing.
+    """Take a meter list, keys included, into the registry: all of it or, with any fault in it, nothing.
 
     Importing it again changes nothing; an empty cell leaves alone what is stored. Keys are stored encrypted.
+
+    Columns: name, serial, address, meter_type, commissioned_at (all needed); division, system_title, device_id,
+    encryption_key, authentication_key, lls_secret, hls_secret, master_key. docs/reference.md explains them;
+    `headend simulate --registry meters.csv` writes such a list.
+
+    Example: `headend meters import meters.csv --config /etc/headend/headend.toml`
     """
     from headend import daemon
     from headend.registry import Imported, import_meters
@@ -37,7 +47,10 @@ def import_(
     async def take(place: str) -> Imported:
         await migrate(place, zone=settings.utility.zone)
         async with await connect(place) as connection:
-            return await import_meters(connection, lines, types, vault)
+            try:
+                return await import_meters(connection, lines, types, vault)
+            except SettingsError as error:
+                raise error.at(asked=str(file)) from None
 
     try:
         with open(file, encoding="utf-8", newline="") as lines, daemon.database(settings) as place:
@@ -56,10 +69,13 @@ def list_(
     parked: Annotated[bool, typer.Option("--parked", help="Only meters that are parked.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List meters, where they answer and how they last did."""
+    """List meters, where they answer and how they last did.
+
+    Example: `headend meters list --parked`
+    """
     from headend import daemon
-    from headend.printing import meters_table
-    from headend.registry import Meter, load_meters
+    from headend.printing import print_meters
+    from headend.registry import load_meters
     from headend.store.database import connect
 
     settings = settings_of(config, dsn)
@@ -76,22 +92,21 @@ def list_(
     if as_json:
         typer.echo(json.dumps([_as_json(meter) for meter in meters]))
         return
-    from rich.console import Console
+    if not meters:
+        typer.echo("no meter is parked" if parked else NO_METERS)
+        return
+    print_meters(meters)
 
-    Console().print(meters_table(meters))
 
-
-def _as_json(meter: object) -> dict[str, object]:
+def _as_json(meter: Meter) -> dict[str, object]:
     from dataclasses import asdict
 
-    return {
-        name: value.hex().upper()
-        if isinstance(value, bytes)
-        else value
-        if isinstance(value, int | None)
-        else str(value)
-        for name, value in asdict(meter).items()  # type: ignore[call-overload]
-    }
+    def plain(value: object) -> object:
+        if isinstance(value, bytes):
+            return value.hex().upper()
+        return value.isoformat() if isinstance(value, datetime) else value
+
+    return {name: plain(value) for name, value in asdict(meter).items()}
 
 
 @app.command()
@@ -106,7 +121,10 @@ def unpark(
         ),
     ] = False,
 ) -> None:
-    """Read a parked meter again, after someone has looked at why it was parked."""
+    """Read a parked meter again, after someone has looked at why it was parked.
+
+    Example: `headend meters unpark bhopal-city-00017`
+    """
     from headend import daemon
     from headend.unpark import unpark as again
 

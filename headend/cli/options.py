@@ -19,6 +19,7 @@ Config = Annotated[
 Dsn = Annotated[
     str | None, typer.Option("--dsn", help="PostgreSQL connection string; in place of the settings' database.dsn.")
 ]
+NO_METERS = "no meter is registered yet: `headend meters import FILE` takes a list of them"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -29,4 +30,15 @@ def settings_of(config: Path | None, dsn: str | None) -> Settings:
     settings = load_settings(config)
     if dsn is None:
         return settings
-    return settings.model_copy(update={"database": settings.database.model_copy(update={"dsn": dsn})})
+    return settings.model_copy(update={"database": settings.database.model_copy(update={"dsn": checked_dsn(dsn)})})
+
+
+def checked_dsn(dsn: str) -> str:
+    """`dsn`, if it is a connection string; else SettingsError."""
+    from headend.settings import connection_string
+    from profiles.errors import SettingsError
+
+    try:
+        return connection_string(dsn)
+    except ValueError as error:
+        raise SettingsError(f"--dsn: {error}") from None

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headend.cli.options import Config, Dsn, Json, settings_of
+from headend.cli.options import NO_METERS, Config, Dsn, Json, settings_of
 
 
 def run(
@@ -20,6 +20,8 @@ def run(
     """Collect from every registered meter, cycle after cycle, until SIGTERM or Ctrl-C.
 
     Whatever is not stored is still owed and asked again: it may be stopped, or killed, at any moment.
+
+    Example: `headend run --config /etc/headend/headend.toml`
     """
     from headend import daemon
     from headend.logs import configure_logs
@@ -38,7 +40,10 @@ def status(
     days: Annotated[float, typer.Option(help="How far back, in days.", min=0.01, max=400)] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Show how complete the last days are, by division, and which meters need a look."""
+    """Show how complete the last days are, by division, and which meters need a look.
+
+    Example: `headend status --days 7 --json`
+    """
     from headend import daemon
     from headend.store.status import read_status
 
@@ -50,6 +55,9 @@ def status(
         typer.echo(
             json.dumps({"divisions": [row._asdict() for row in rows], "troubles": [t._asdict() for t in troubles]})
         )
+        return
+    if not rows:
+        typer.echo(NO_METERS)
         return
     from headend.printing import print_status
 

@@ -20,8 +20,13 @@ def init(file: Annotated[Path, typer.Argument(help="Where to write it; there mus
     """Draw a key-encryption key and write it to a new file that only you can read.
 
     Keep a copy apart from the database: without it, no stored key can be read again.
+
+    Example: `headend vault init /etc/headend/kek`
     """
     from headend.vault import create_kek
 
     kek = create_kek(file)
-    typer.echo(f"key-encryption key {kek.id} is in {file}: name it as vault.kek_file, and keep a copy elsewhere")
+    typer.echo(
+        f"key-encryption key {kek.id} is in {file}: name that file as vault.kek_file in the settings, "
+        "or in HEADEND_VAULT__KEK_FILE, and keep a copy elsewhere"
+    )
