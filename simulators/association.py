@@ -388,7 +388,7 @@ class Connection:
             raise Refused(_SCOPE)
         try:
             asked = apdu.decode_selection(selection)
-            if not isinstance(asked, apdu.RangeSelection) or asked.clock != block_load.CLOCK:
+            if not isinstance(asked, apdu.RangeSelection) or asked.clock != block_load.CLOCK or asked.columns:
                 raise Refused(_SCOPE)
             bounds = (block_load.utc_of_clock(asked.start), block_load.utc_of_clock(asked.end))
         except ProtocolError:

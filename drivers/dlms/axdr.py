@@ -224,6 +224,16 @@ class Reader:
         """A length, then as many octets."""
         return self.take(self.length())
 
+    def peek(self) -> int:
+        """The next octet, which stays unread."""
+        if not self.left:
+            raise ProtocolError(f"{self.what}: ends at octet {self.offset}, where more should follow")
+        return self.data[self.offset]
+
+    def datum(self) -> bytes:
+        """The next A-XDR value, still encoded."""
+        return self.take(decode_from(self.data, self.offset)[1] - self.offset)
+
     def rest(self) -> bytes:
         """All that is left."""
         return self.take(self.left)

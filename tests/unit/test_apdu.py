@@ -102,8 +102,8 @@ def test_octets_left_over_are_refused(octets: str) -> None:
     [
         ("", "an empty APDU"),
         ("c4", "begins c4"),
-        ("c403c100", "begins c403"),
-        ("cc", "begins cc"),
+        ("c404c100", "begins c404"),
+        ("d6", "begins d6"),
         ("c401c102", "where 0 or 1 has to stand"),
         ("c402c100000000010084ffffffff00", "length 4294967295"),
         ("c402c1000000000100050102", "length 5"),
