@@ -135,5 +135,7 @@ def association_of(meter_type: MeterType, address: Address) -> Association:
             return kind
     known = ", ".join(f"{kind.client_sap} ({kind.name})" for kind in meter_type.associations.values())
     raise SettingsError(
-        f"meter type {meter_type.name} has no association for client {address.client}", remedy=f"it has {known}"
+        f"meter type {meter_type.name} has no association for client {address.client}",
+        asked="associate",
+        remedy=f"it has {known}",
     )

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from drivers.reading import Layout
-from headend.registry import Contact, record_contacts
+from headend.registry import Contact, park, record_contacts
 from headend.store.counters import record_received
 from headend.store.database import Pool, borrow
 from headend.store.layouts import save_layouts
@@ -45,6 +45,8 @@ class Finished:
     """Only where it was read anew."""
     received: dict[tuple[int, bytes], int] = field(default_factory=dict)
     """The meter's own highest counter, by (key id, system title)."""
+    park: bool = False
+    """It is to be left alone, for its contact's error, until someone has looked."""
 
     @property
     def rows(self) -> int:
@@ -133,6 +135,9 @@ class Batches:
             if layouts:
                 await save_layouts(connection, layouts, self._profile, _latest(batch))
             await record_contacts(connection, [finished.contact for finished in batch])
+            for finished in batch:
+                if finished.park:
+                    await park(connection, finished.contact.meter_id, finished.contact.error or "", finished.contact.at)
         written = await self._writer.write([item for finished in batch for item in finished.readings])
         self.written += written
         log.debug("batch_written", sessions=len(batch), inserted=written.inserted, updated=written.updated)

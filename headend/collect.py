@@ -24,14 +24,14 @@ from drivers.dlms.security import Key
 from drivers.reading import Layout, association_of, check_serial, read_invocation_counter, read_layout, read_profile
 from drivers.session import Session, open_session
 from headend.batches import Batches, Finished
-from headend.registry import Contact, Meter, load_meters, park
+from headend.registry import Contact, Meter, load_meters
 from headend.settings import Collection
 from headend.store import counters
 from headend.store.database import Connection, Pool, borrow
 from headend.store.layouts import load_layouts
 from headend.store.ledger import owed
-from headend.store.rows import MeterIntervals, Source
-from headend.store.writer import PROFILE, Writer, Written
+from headend.store.rows import UNIX_EPOCH, MeterIntervals, Source
+from headend.store.writer import EARLIEST_US, PROFILE, Writer, Written
 from headend.vault import KeyType, StoredKey, Vault
 from profiles.errors import (
     AccessDenied,
@@ -49,6 +49,12 @@ from profiles.meter_type import Association, MeterType
 AUTHENTICATED: Final = 0x10
 SECRETS: Final[Mapping[int, KeyType]] = {1: "lls_secret", 2: "hls_secret"}
 RETRY_WAIT_S: Final = 1.0
+ANSWERED: Final = "answered"
+EARLIEST: Final = UNIX_EPOCH + timedelta(microseconds=EARLIEST_US)
+"""What began before is not stored, whenever its meter is said to have been commissioned."""
+
+Ranges = tuple[tuple[datetime, datetime], ...]
+"""Spans [from, to) of interval starts, in UTC."""
 BACKFILL_AFTER: Final = timedelta(days=1)
 """A range that ended so long ago was missed by the cycles before, and counts as backfill."""
 
@@ -71,9 +77,11 @@ class _Job:
     """One meter in this cycle, and what has been read of it so far."""
 
     meter: Meter
-    ranges: tuple[tuple[datetime, datetime], ...]
+    ranges: Ranges
     layout: Layout | None
     keys: Mapping[KeyType, StoredKey]
+    fault: HeadEndError | None
+    """Why it can't be asked at all."""
     highest: Mapping[tuple[int, bytes], int]
     """Counters settled under the meter's encryption key, by (key id, system title): ours and the meter's."""
     counters: CounterRange = field(default_factory=lambda: CounterRange(0, 0))
@@ -85,7 +93,9 @@ class _Job:
     def key(self, kind: KeyType) -> StoredKey:
         """A key of this meter; SettingsError if it was never imported."""
         if kind not in self.keys:
-            raise SettingsError(f"no {kind} key is stored", remedy="import it with `headend meters import FILE`")
+            what = kind if kind.endswith("secret") else f"{kind} key"
+            remedy = "import it with `headend meters import FILE`"
+            raise SettingsError(f"no {what} is stored", asked="keys", remedy=remedy)
         return self.keys[kind]
 
 
@@ -122,7 +132,7 @@ class Collector:
     async def cycle(self) -> Report:
         """Ask every meter that owes, once. Raises StoreError when the database is away for too long."""
         loop = asyncio.get_running_loop()
-        begun, asked, failed = loop.time(), 0, Counter[str]()
+        begun, ends = loop.time(), Counter[str]()
         batches = Batches(self._pool, self._writer, PROFILE)
         async with batches.open():
             after = 0
@@ -131,22 +141,23 @@ class Collector:
                     self._title = await counters.client_title(connection)
                     meters = await load_meters(connection, after=after, limit=self._settings.segment)
                     jobs = await self._plan(connection, [meter for meter in meters if meter.parked_reason is None])
-                    await self._reserve(connection, [job for job in jobs if not job.learn_counter])
+                    await self._reserve(connection, [job for job in jobs if not (job.learn_counter or job.fault)])
                 if not meters:
                     break
-                after, asked = meters[-1].id, asked + len(jobs)
+                after = meters[-1].id
                 async with asyncio.TaskGroup() as sessions:
                     for job in jobs:
-                        sessions.create_task(self._collect(job, batches, failed))
-        return Report(asked, asked - failed.total(), failed, batches.written, loop.time() - begun)
+                        sessions.create_task(self._collect(job, batches, ends))
+        meters_asked, answered = ends.total(), ends.pop(ANSWERED, 0)
+        return Report(meters_asked, answered, ends, batches.written, loop.time() - begun)
 
     # -- planning ---------------------------------------------------------------------------------------------
 
     async def _plan(self, connection: Connection, meters: Sequence[Meter]) -> list[_Job]:
-        """The meters of a segment that owe something, or whose type is not known, with what a session needs."""
+        """The meters of a segment that owe something, or can't be asked, with what a session needs."""
         ids = [meter.id for meter in meters]
-        ranges = await self._owed(connection, meters)
-        keys = await self._vault.get(connection, ids)
+        ranges, faults = await self._owed(connection, meters)
+        keys = await self._keys(connection, ids, faults)
         layouts = await load_layouts(connection, ids, PROFILE)
         key_ids = [of_meter["encryption"].id for of_meter in keys.values() if "encryption" in of_meter]
         highest = await counters.highest(connection, key_ids)
@@ -154,24 +165,46 @@ class Collector:
         for meter in meters:
             if meter.id not in ranges:
                 continue
-            job = _Job(meter, ranges[meter.id], layouts.get(meter.id), keys.get(meter.id, {}), highest)
+            of_meter, fault = keys.get(meter.id, {}), faults.get(meter.id)
+            job = _Job(meter, ranges[meter.id], layouts.get(meter.id), of_meter, fault, highest)
             job.learn_counter = "encryption" in job.keys and (job.key("encryption").id, self._title) not in highest
             jobs.append(job)
         return jobs
 
     async def _owed(
         self, connection: Connection, meters: Sequence[Meter]
-    ) -> dict[int, tuple[tuple[datetime, datetime], ...]]:
+    ) -> tuple[dict[int, Ranges], dict[int, HeadEndError]]:
+        """What each meter owes, and why some can't be asked."""
         now = self._clock()
-        ranges: dict[int, tuple[tuple[datetime, datetime], ...]] = {}
+        ranges: dict[int, Ranges] = {}
+        faults: dict[int, HeadEndError] = {}
         for name in sorted({meter.meter_type for meter in meters}):
             of_type = [meter.id for meter in meters if meter.meter_type == name]
-            if name not in self._types:
-                ranges |= dict.fromkeys(of_type, ())
+            if name in self._types and PROFILE in self._types[name].profiles:
+                for item in await owed(connection, of_type, self._types[name].profiles[PROFILE], now):
+                    ranges[item.meter_id] = item.ranges
                 continue
-            for item in await owed(connection, of_type, self._types[name].profiles[PROFILE], now):
-                ranges[item.meter_id] = item.ranges
-        return ranges
+            what = f"has no profile {PROFILE}" if name in self._types else "is not known"
+            for meter_id in of_type:
+                remedy = "see its file, and the setting meter_types"
+                faults[meter_id] = SettingsError(f"meter type {name} {what}", asked="meter type", remedy=remedy)
+                ranges[meter_id] = ()
+        return ranges, faults
+
+    async def _keys(
+        self, connection: Connection, ids: Sequence[int], faults: dict[int, HeadEndError]
+    ) -> dict[int, dict[KeyType, StoredKey]]:
+        """The keys of these meters; one whose record was altered is a fault of its meter alone."""
+        try:
+            return await self._vault.get(connection, ids)
+        except SecurityError:
+            keys: dict[int, dict[KeyType, StoredKey]] = {}
+            for meter_id in ids:
+                try:
+                    keys |= await self._vault.get(connection, [meter_id])
+                except SecurityError as error:
+                    faults.setdefault(meter_id, error.at(asked="keys"))
+            return keys
 
     async def _reserve(self, connection: Connection, jobs: Sequence[_Job]) -> None:
         """Spend a run of counters for each of these meters that has a key, in one statement."""
@@ -184,25 +217,36 @@ class Collector:
 
     # -- one meter --------------------------------------------------------------------------------------------
 
-    async def _collect(self, job: _Job, batches: Batches, failed: Counter[str]) -> None:
-        """Try the meter until it answered or trying can't help; hand over what was read either way."""
+    async def _collect(self, job: _Job, batches: Batches, ends: Counter[str]) -> None:
+        """Try the meter until it answered or trying can't help; hand over what was read either way.
+
+        Its place among the open sessions is free again only then: a slow database makes sessions wait.
+        """
         error: HeadEndError | None = None
-        for attempt in range(self._settings.attempts):
-            if attempt:
-                await asyncio.sleep(RETRY_WAIT_S * random.uniform(0.5, 1.5) * 2**attempt)  # noqa: S311 - jitter
-            if self._stopping:
-                return
-            error = await self._try(job)
-            if error is None or not self._again(job, error):
-                break
+        for attempt in range(1, self._settings.attempts + 1):
+            async with self._sessions:
+                if not self._stopping:
+                    error = await self._try(job)
+                elif error is None:
+                    return
+                over = self._stopping or attempt == self._settings.attempts
+                if error is None or over or not self._again(job, error):
+                    await self._hand_over(job, error, batches)
+                    ends[ANSWERED if error is None else type(error).__name__] += 1
+                    return
+            await asyncio.sleep(RETRY_WAIT_S * random.uniform(0.5, 1.5) * 2**attempt)  # noqa: S311 - jitter
+
+    async def _hand_over(self, job: _Job, error: HeadEndError | None, batches: Batches) -> None:
+        reason = None if error is None else str(error)
         if error is not None:
-            failed[type(error).__name__] += 1
-            log.warning("meter_failed", meter=job.meter.name, error=type(error).__name__, reason=str(error))
-            if isinstance(error, IdentityMismatch | UnbelievableCounter):
-                async with borrow(self._pool) as connection:
-                    await park(connection, job.meter.id, str(error), self._clock())
-        contact = Contact(job.meter.id, self._clock(), None if error is None else str(error))
-        finished = Finished(contact, tuple(job.readings), job.new_layout, job.received)
+            log.warning("meter_failed", meter=job.meter.name, error=type(error).__name__, reason=reason)
+        finished = Finished(
+            Contact(job.meter.id, self._clock(), reason),
+            tuple(job.readings),
+            job.new_layout,
+            job.received,
+            park=isinstance(error, IdentityMismatch | UnbelievableCounter),
+        )
         await batches.put(finished)
         self.on_finished(finished)
 
@@ -218,20 +262,19 @@ class Collector:
 
     async def _try(self, job: _Job) -> HeadEndError | None:
         """One session; the error it ended with, if any."""
-        async with self._sessions:
-            await self._take_turn()
-            try:
-                async with asyncio.timeout(self._settings.session_timeout_s):
-                    await self._session(job)
-            except TimeoutError:
-                error: HeadEndError = LinkTimeout(f"not done after {self._settings.session_timeout_s:g} s")
-            except HeadEndError as known:
-                error = known
-            except Exception:
-                log.exception("session_broke", meter=job.meter.name)
-                error = HeadEndError("an error of ours: the log has the details")
-            else:
-                return None
+        await self._take_turn()
+        try:
+            async with asyncio.timeout(self._settings.session_timeout_s):
+                await self._session(job)
+        except TimeoutError:
+            error: HeadEndError = LinkTimeout(f"not done after {self._settings.session_timeout_s:g} s", asked="session")
+        except HeadEndError as known:
+            error = known
+        except Exception:
+            log.exception("session_broke", meter=job.meter.name)
+            error = HeadEndError("an error of ours", asked="session", remedy="the log has the details: report them")
+        else:
+            return None
         error.meter = job.meter.name
         return error
 
@@ -243,10 +286,8 @@ class Collector:
         await asyncio.sleep(turn - loop.time())
 
     async def _session(self, job: _Job) -> None:
-        if job.meter.meter_type not in self._types:
-            raise SettingsError(
-                f"meter type {job.meter.meter_type} is not known", remedy="name its file in the setting meter_types"
-            )
+        if job.fault is not None:
+            raise job.fault
         meter_type = self._types[job.meter.meter_type]
         address = parse_address(job.meter.address)
         kind = association_of(meter_type, address)
@@ -313,7 +354,7 @@ class Collector:
                 meter_type,
                 interval_s=job.layout.capture_period_s,
                 now=now,
-                earliest=job.meter.commissioned_at - timedelta(days=profile.depth_days),
+                earliest=max(job.meter.commissioned_at - timedelta(days=profile.depth_days), EARLIEST),
             )
             if not kind.security_control & AUTHENTICATED:
                 batch = replace(batch, quality=batch.quality | Quality.NOT_AUTHENTICATED)
