@@ -15,6 +15,7 @@ from psycopg import errors
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from headend.store import arrays
 from headend.store.statements import statement
 from profiles.errors import StoreError
 
@@ -108,4 +109,5 @@ async def edition(connection: Connection) -> Edition:
 
 
 async def _configure(connection: Connection) -> None:
+    arrays.register(connection.adapters)
     await connection.execute(statement("session"))

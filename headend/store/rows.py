@@ -7,7 +7,7 @@ pattern share one numpy structured dtype (PostgreSQL manual, COPY, "Binary Forma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -17,13 +17,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from headend.store.arrays import POSTGRES_EPOCH_US
 from profiles.channels import COLUMNS
 from profiles.intervals import IntervalBatch
 
 UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-POSTGRES_EPOCH_US: Final = 946_684_800_000_000
-"""2000-01-01 UTC, from which PostgreSQL counts, in microseconds since 1970."""
-
 FIXED: Final = (
     ("meter_id", ">i4"),
     ("interval_s", ">i4"),
@@ -32,6 +30,7 @@ FIXED: Final = (
     ("quality", ">i4"),
     ("source", ">i2"),
 )
+_NOTHING: Final = np.empty(0, np.int64)
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 
@@ -93,28 +92,28 @@ class Rows:
 
 def rows_of(items: Sequence[MeterIntervals]) -> Rows:
     """All intervals of all items as columns, sorted by meter and start."""
-    lengths = np.array([len(item.batch.start) for item in items], np.int64)
-    present = {name for item in items for name in item.batch.values}
-    names = tuple(name for name in COLUMNS if name in present)
-    total = int(lengths.sum())
-    values, null = np.zeros((len(names), total), np.int64), np.ones((len(names), total), np.bool_)
-    at = 0
-    place = {name: index for index, name in enumerate(names)}
-    for item, length in zip(items, lengths.tolist(), strict=True):
-        for name, column in item.batch.values.items():
-            index, mask = place[name], item.batch.nulls.get(name)
-            if mask is None:
-                values[index, at : at + length], null[index, at : at + length] = column, False
-            else:
-                values[index, at : at + length], null[index, at : at + length] = np.where(mask, 0, column), mask
-        at += length
+    batches = [item.batch for item in items]
+    lengths = np.array([len(batch.start) for batch in batches], np.int64)
+    shapes = [set(shape) for shape in {tuple(batch.values) for batch in batches}]
+    names = tuple(name for name in COLUMNS if name in set.union(*shapes))
+    values, null = np.zeros((len(names), lengths.sum()), np.int64), np.zeros((len(names), lengths.sum()), np.bool_)
+    absent = np.zeros(lengths.max(), np.int64)
+    for index, name in enumerate(names):
+        if all(name in shape for shape in shapes):
+            np.concatenate([batch.values[name] for batch in batches], out=values[index])
+        else:
+            columns = [batch.values.get(name, absent[: len(batch.start)]) for batch in batches]
+            np.concatenate(columns, out=values[index])
+            null[index] = np.repeat([name not in batch.values for batch in batches], lengths)
+    _mark_nulls(null, names, batches, lengths)
+    values[null] = 0
     rows = Rows(
         names,
         np.repeat(np.array([item.meter_id for item in items], np.int32), lengths),
-        np.repeat(np.array([item.batch.interval_s for item in items], np.int32), lengths),
-        np.concatenate([item.batch.start for item in items]) if items else np.empty(0, np.int64),
+        np.repeat(np.array([batch.interval_s for batch in batches], np.int32), lengths),
+        np.concatenate([_NOTHING, *(batch.start for batch in batches)]),
         np.repeat(np.array([microseconds(item.read_at) for item in items], np.int64), lengths),
-        np.concatenate([item.batch.quality for item in items]) if items else np.empty(0, np.int32),
+        np.concatenate([_NOTHING, *(batch.quality for batch in batches)]).astype(np.int32),
         np.repeat(np.array([item.source for item in items], np.int16), lengths),
         values,
         null,
@@ -125,17 +124,26 @@ def rows_of(items: Sequence[MeterIntervals]) -> Rows:
     return rows.where(np.lexsort((rows.ts, meters)))
 
 
-def copy_binary(rows: Rows) -> bytes:
-    """The rows as COPY BINARY input for the columns FIXED and `rows.names`, grouped by null pattern."""
+def _mark_nulls(
+    null: NDArray[np.bool_], names: tuple[str, ...], batches: Sequence[IntervalBatch], lengths: NDArray[np.int64]
+) -> None:
+    at = 0
+    for batch, length in zip(batches, lengths.tolist(), strict=True):
+        for name, mask in batch.nulls.items():
+            null[names.index(name), at : at + length] = mask
+        at += length
+
+
+def copy_binary(rows: Rows) -> Iterator[bytes]:
+    """The rows as COPY BINARY input, in parts, for the columns FIXED and `rows.names`; grouped by null pattern."""
     if len(rows.names) > 63:
         raise OverflowError("null patterns are kept in 64 bits")
     pattern = (np.int64(1) << np.arange(len(rows.names), dtype=np.int64)) @ rows.null.astype(np.int64)
-    parts = [_HEADER]
+    yield _HEADER
     for code in np.unique(pattern).tolist():
         group = rows if code == pattern[0] and np.all(pattern == code) else rows.where(np.flatnonzero(pattern == code))
-        parts.append(_packed(group, code))
-    parts.append(_TRAILER)
-    return b"".join(parts)
+        yield _packed(group, code)
+    yield _TRAILER
 
 
 def _packed(rows: Rows, pattern: int) -> bytes:

@@ -192,7 +192,7 @@ async def _meters_stored(connection: Connection, rows: Rows) -> NDArray[np.int32
     last = np.append(first[1:], len(rows)) - 1
     until = rows.ts[last] + rows.interval_s[last].astype(np.int64) * 1_000_000
     parameters = {
-        "meters": meters.tolist(),
+        "meters": meters,
         "first": _moments(rows.ts[first]),
         "last": _moments(until),
         "earliest": _moment(int(rows.ts.min())),
@@ -209,13 +209,15 @@ async def _copy(connection: Connection, table: str, rows: Rows) -> int:
     )
     async with connection.cursor() as cursor:
         async with cursor.copy(command) as copy:
-            await copy.write(copy_binary(rows))
+            for part in copy_binary(rows):
+                await copy.write(part)
         return cursor.rowcount
 
 
 async def _merge(connection: Connection, rows: Rows) -> Written:
     await _stage(connection, rows)
     parameters = {
+        "meters": np.unique(rows.meter_id),
         "earliest": _moment(int(rows.ts.min())),
         "latest": _moment(int(rows.ts.max())),
         "corrected": int(Quality.CORRECTED),
@@ -227,7 +229,6 @@ async def _merge(connection: Connection, rows: Rows) -> Written:
 
 async def _stage(connection: Connection, rows: Rows) -> None:
     await connection.execute(statement("staging"))
-    await connection.execute("TRUNCATE interval_staging")
     await _copy(connection, "interval_staging", rows)
 
 
@@ -297,10 +298,10 @@ class _Runs:
 
 async def _advance(connection: Connection, runs: _Runs, stored: NDArray[np.int32]) -> None:
     parameters: dict[str, Any] = {
-        "meters": runs.meter_id.tolist(),
+        "meters": runs.meter_id,
         "first": _moments(runs.first),
         "until": _moments(runs.until),
-        "probe": np.isin(runs.meter_id, stored).tolist(),
+        "probe": np.isin(runs.meter_id, stored),
         "profile": PROFILE,
     }
     await connection.execute(statement("advance"), parameters)
@@ -310,5 +311,5 @@ def _moment(us: int) -> datetime:
     return UNIX_EPOCH + timedelta(microseconds=us)
 
 
-def _moments(us: NDArray[np.int64]) -> list[datetime]:
-    return [UNIX_EPOCH + timedelta(microseconds=each) for each in us.tolist()]
+def _moments(us: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    return us.astype("datetime64[us]")

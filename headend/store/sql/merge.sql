@@ -4,7 +4,7 @@
 WITH pair AS MATERIALIZED (
     SELECT s.read_at > r.read_at AS newer, ROW (s.*)::interval_reading AS staged, ROW (r.*)::interval_reading AS stored
     FROM interval_staging s JOIN interval_reading r ON r.meter_id = s.meter_id AND r.ts = s.ts
-    WHERE r.ts BETWEEN %(earliest)s AND %(latest)s
+    WHERE r.meter_id = ANY (%(meters)b::int[]) AND r.ts BETWEEN %(earliest)s AND %(latest)s
       AND reading_values(ROW (s.*)::interval_reading) IS DISTINCT FROM reading_values(ROW (r.*)::interval_reading)
 ), ordered AS (
     SELECT stored,
@@ -66,10 +66,18 @@ WITH pair AS MATERIALIZED (
         coalesce((j.later).signal_strength, (j.earlier).signal_strength)
         )
     FROM judged j
-    WHERE r.meter_id = (j.stored).meter_id AND r.ts = (j.stored).ts AND r.ts BETWEEN %(earliest)s AND %(latest)s
+    WHERE r.meter_id = (j.stored).meter_id AND r.ts = (j.stored).ts
+      AND r.meter_id = ANY (%(meters)b::int[]) AND r.ts BETWEEN %(earliest)s AND %(latest)s
       AND (j.changed OR j.conflict AND (j.stored).quality & %(corrected)s = 0)
     RETURNING 1
 ), inserted AS (
-    INSERT INTO interval_reading SELECT s.* FROM interval_staging s ON CONFLICT DO NOTHING RETURNING 1
+    INSERT INTO interval_reading
+    SELECT s.* FROM interval_staging s
+    WHERE NOT EXISTS (
+        SELECT FROM interval_reading r
+        WHERE r.meter_id = s.meter_id AND r.ts = s.ts
+          AND r.meter_id = ANY (%(meters)b::int[]) AND r.ts BETWEEN %(earliest)s AND %(latest)s)
+    ON CONFLICT DO NOTHING
+    RETURNING 1
 )
 SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM revised)
