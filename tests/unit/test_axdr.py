@@ -111,7 +111,7 @@ def test_an_indefinite_or_absurd_length_is_refused(octets: str) -> None:
         axdr.decode(bytes.fromhex(octets))
 
 
-@pytest.mark.parametrize("tag", [8, 11, 14, 28, 33, 100, 254])
+@pytest.mark.parametrize("tag", [8, 11, 14, 34, 100, 254])
 def test_a_type_that_is_not_known_is_refused_by_its_tag(tag: int) -> None:
     with pytest.raises(ProtocolError, match=f"tag {tag} at octet 2"):
         axdr.decode(bytes([2, 1, tag, 0, 0, 0, 0]))
@@ -179,9 +179,9 @@ def test_elements_are_counted_over_all_arrays_and_structures_together() -> None:
 
 def test_elements_of_a_compact_array_are_counted_too_null_data_included() -> None:
     rows = bytes.fromhex("13 0203 11 00 00 03 010203")
-    assert axdr.decode(rows, Limits(elements=12)) == [Structure((row, None, None)) for row in (1, 2, 3)]
+    assert axdr.decode(rows, Limits(elements=16)) == [Structure((row, None, None)) for row in (1, 2, 3)]
     with pytest.raises(ProtocolError, match="too many elements"):
-        axdr.decode(rows, Limits(elements=11))
+        axdr.decode(rows, Limits(elements=15))
 
 
 def test_input_above_the_bound_is_refused_unread() -> None:
