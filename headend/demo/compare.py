@@ -52,7 +52,7 @@ async def compare(connection: Connection, expect: Path, start: datetime, until: 
 
     Raises DifferenceError at the first one, naming meter, interval and value; StoreError.
     """
-    equal = 0
+    equal, last = 0, ""
     with open(expect, encoding="utf-8") as key:  # noqa: ASYNC230 - a local file, read by the line
         header = key.readline().strip().split(",")
         if tuple(header) != HEADER:
@@ -60,11 +60,11 @@ async def compare(connection: Connection, expect: Path, start: datetime, until: 
         async for stored in _stored_lines(connection, start, until):
             expected = key.readline().rstrip("\n")
             if expected != stored:
-                raise _difference(expected, stored, equal)
-            equal += 1
+                raise _difference(expected, stored, last, equal)
+            equal, last = equal + 1, stored
         left = key.readline().rstrip("\n")
         if left:
-            raise _difference(left, "", equal)
+            raise _difference(left, "", last, equal)
     return Compared(equal, equal, equal)
 
 
@@ -81,15 +81,22 @@ async def _stored_lines(connection: Connection, start: datetime, until: datetime
                 yield line.decode()
 
 
-def _difference(expected: str, stored: str, equal: int) -> DifferenceError:
+def _difference(expected: str, stored: str, last: str, equal: int) -> DifferenceError:
+    """What the two lines say, where `last` is the line before, which was equal."""
     key, row = expected.split(","), stored.split(",")
-    if key[:2] != row[:2]:
-        text = f"the answer key goes on with {expected or 'nothing'}, the database with {stored or 'nothing'}"
-    else:
-        wrong = [
+    if key[:2] == row[:2]:
+        text = "; ".join(
             f"{name}: the meter said {said or 'nothing'}, stored is {there or 'nothing'}"
             for name, said, there in zip(HEADER, key, row, strict=False)
             if said != there
-        ]
-        text = f"meter {key[0]}, interval {key[1]}: {'; '.join(wrong)}"
-    return DifferenceError(f"after {equal} equal intervals, {text}")
+        )
+    elif stored and (not expected or _comes_first(row, key, last.split(",")[0])):
+        key, text = row, f"it is stored, though the meter never said it: {stored}"
+    else:
+        text = f"it is not stored, though the meter said it: {expected}"
+    return DifferenceError(f"meter {key[0]}, interval {key[1]}: {text} (after {equal} equal intervals)")
+
+
+def _comes_first(row: list[str], key: list[str], meter: str) -> bool:
+    """Whether the stored row belongs before the key's line, after a line of `meter`."""
+    return row[1] < key[1] if row[0] == key[0] else row[0] == meter

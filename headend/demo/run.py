@@ -14,7 +14,7 @@ from typing import Any, Final
 from headend import daemon
 from headend.collect import Collector
 from headend.demo.compare import Compared, compare
-from headend.demo.servers import SimulatedFleet, demo_database, simulated_fleet
+from headend.demo.servers import DemoDatabase, SimulatedFleet, demo_database, simulated_fleet
 from headend.demo.show import Screen
 from headend.logs import configure_logs
 from headend.registry import import_meters
@@ -68,12 +68,12 @@ def run_demo(options: DemoOptions) -> None:
         demo_database(options.dsn, options.keep, screen.say) as database,
     ):
         with simulated_fleet(Path(folder), options.meters, options.seed, start, until) as fleet:
-            screen.say(f"{fleet.meters} simulated meters answer; the database is {database.dsn}")
+            screen.say(f"{fleet.meters} simulated meters answer; the database is {database.shown}")
             collected = daemon.run_async(lambda: _collect(Path(folder), fleet, database.dsn, start, until, screen))
         if options.as_json:
-            _print_json(options, fleet, collected, database.dsn)
+            _print_json(options, fleet, collected, database)
         else:
-            screen.show(collected, fleet, database, options.keep)
+            screen.show(collected, fleet, database.look if options.keep or options.dsn else "")
     if fleet.repeated_counters != 0:
         raise HeadEndError(
             f"the simulator saw invocation counters twice: {fleet.repeated_counters}"
@@ -87,10 +87,10 @@ async def _collect(
 ) -> Collected:
     settings = Settings()
     vault, types = Vault(create_kek(folder / "kek")), daemon.load_types(settings)
-    await migrate(dsn, zone=settings.utility.zone)
     async with await connect(dsn) as connection:
+        await _refuse_meters(connection)
+        await migrate(dsn, zone=settings.utility.zone)
         await import_meters(connection, fleet.registry.read_text(encoding="utf-8").splitlines(), types, vault)
-        await _refuse_strangers(connection, fleet)
         async with daemon.collector(settings, dsn, types, vault, clock=lambda: until) as collector:
             begun = time.monotonic()
             await _cycles(collector, fleet.meters * int((until - start) / PERIOD), screen)
@@ -112,17 +112,15 @@ async def _cycles(collector: Collector, intervals: int, screen: Screen) -> None:
     raise HeadEndError(f"meters still fail after {MAX_CYCLES} cycles: {dict(report.failed)}")
 
 
-async def _refuse_strangers(connection: Connection, fleet: SimulatedFleet) -> None:
-    """The demo asks every registered meter, so there may be none but its own."""
+async def _refuse_meters(connection: Connection) -> None:
+    """The demo reads every registered meter and puts its own beside them: a database that is in use is left alone."""
     async with store_errors():
-        cursor = await connection.execute("SELECT count(*) FROM meter")
-        row = await cursor.fetchone()
-    if row is None or row[0] != fleet.meters:
-        raise StoreError(
-            f"this database holds other meters than the demo's {fleet.meters}",
-            remedy="give an empty database",
-            retry=False,
-        )
+        cursor = await connection.execute("SELECT to_regclass('meter') IS NOT NULL")
+        if await cursor.fetchone() == (False,):
+            return
+        cursor = await connection.execute("SELECT EXISTS (SELECT FROM meter)")
+        if await cursor.fetchone() == (True,):
+            raise StoreError("meters are registered in this database", remedy="give an empty one", retry=False)
 
 
 async def _last_day(connection: Connection, until: datetime) -> tuple[str, list[tuple[datetime, float]]]:
@@ -133,7 +131,7 @@ async def _last_day(connection: Connection, until: datetime) -> tuple[str, list[
     return (rows[0][0] if rows else ""), [(local_start, float(kw)) for _, local_start, kw in rows]
 
 
-def _print_json(options: DemoOptions, fleet: SimulatedFleet, collected: Collected, dsn: str) -> None:
+def _print_json(options: DemoOptions, fleet: SimulatedFleet, collected: Collected, database: DemoDatabase) -> None:
     document: dict[str, Any] = {
         "meters": options.meters,
         "intervals_expected": collected.compared.expected,
@@ -143,7 +141,9 @@ def _print_json(options: DemoOptions, fleet: SimulatedFleet, collected: Collecte
         "intervals_per_second": round(collected.compared.stored / collected.seconds),
         "repeated_counters": fleet.repeated_counters,
         "database": collected.edition,
-        "dsn": dsn,
+        "dsn": database.shown,
+        "kept": options.keep or options.dsn is not None,
+        "stop": database.stop if options.keep else "",
         "divisions": [row._asdict() for row in collected.divisions],
     }
     json.dump(document, sys.stdout, indent=2)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from headend.store.embedded import EmbeddedPostgres
 from headend.tree import project_file
@@ -22,6 +27,8 @@ from profiles.errors import HeadEndError, StoreError
 
 DATABASE_START_S: Final = 240
 """The first start fetches TimescaleDB from the Debian mirror."""
+SERVER_APPEARS_S: Final = 0.5
+"""A server that was being started has written its pid file by then."""
 FLEET_START_S: Final = 120
 NOT_TO_BE_HAD: Final = 69
 """The script's exit code where this machine cannot have TimescaleDB."""
@@ -29,74 +36,105 @@ NOT_TO_BE_HAD: Final = 69
 
 @dataclass(frozen=True, slots=True)
 class DemoDatabase:
-    """Where the demo's database is, and how one stops it once it is kept."""
+    """Where the demo's database is."""
 
-    dsn: str
-    how_to_stop: str
+    dsn: str = field(repr=False)
+    shown: str
+    """The DSN without its password."""
+    look: str
+    """The command that looks into it."""
+    stop: str
+    """The command that stops and removes it, once it is kept; empty where it is not the demo's own."""
 
 
 @contextlib.contextmanager
 def demo_database(dsn: str | None, keep: bool, say: Callable[[str], None]) -> Iterator[DemoDatabase]:
     """A server's `dsn` as it is; else a private TimescaleDB; else, where that can't be had, the embedded PostgreSQL.
 
-    What was started is stopped and removed at the end, unless it is to be kept. Raises StoreError.
+    What was started is stopped and removed at the end, however that comes; `keep` leaves it up, also after an error,
+    but not after an interrupt. Raises StoreError.
     """
     if dsn is not None:
-        yield DemoDatabase(dsn, "")
+        shown = _without_password(dsn)
+        yield DemoDatabase(dsn, shown, f"psql {shlex.quote(shown)}", "")
         return
-    folder = _reachable_folder()
-    script = project_file("tests/services/timescaledb.sh")
-    environment = os.environ | {"TSDB_DATA": str(folder / "timescaledb")}
-    started = _start_timescaledb(script, environment)
-    if isinstance(started, str):
-        stop = f"TSDB_DATA={folder / 'timescaledb'} sh {script} stop; rm -rf {folder}"
+    with contextlib.ExitStack() as undo:
+        folder = _reachable_folder()
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        database = _timescaledb(folder, undo, say) or _embedded(folder, undo)
         try:
-            yield DemoDatabase(started, stop)
+            yield database
+        except KeyboardInterrupt:
+            keep = False
+            raise
         finally:
-            if not keep:
-                _run_script(script, "stop", environment)
-                shutil.rmtree(folder, ignore_errors=True)
-        return
-    say(f"TimescaleDB can't be had here ({started.reason}): the embedded PostgreSQL serves, with the same tables")
-    server = EmbeddedPostgres(folder / "postgresql")
-    try:
-        stop = f"kill $(head -1 {folder / 'postgresql' / 'cluster' / 'postmaster.pid'}); rm -rf {folder}"
-        yield DemoDatabase(server.start(), stop)
-    finally:
-        if not keep:
-            server.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            if keep:
+                undo.pop_all()
+                say(f"the database is kept: {database.shown}\nto stop and remove it: {database.stop}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Unavailable:
-    reason: str
-
-
-def _start_timescaledb(script: Path, environment: dict[str, str]) -> str | _Unavailable:
+def _timescaledb(folder: Path, undo: contextlib.ExitStack, say: Callable[[str], None]) -> DemoDatabase | None:
+    """A private TimescaleDB in `folder`; None where this machine cannot have it, which is said. Raises StoreError."""
+    script = project_file("tests/services/timescaledb.sh")
+    data = folder / "timescaledb"
+    environment = os.environ | {"TSDB_DATA": str(data)}
+    say("starting a private TimescaleDB (the first time, it is fetched from the Debian mirror)")
+    undo.callback(_run_script, script, "stop", environment)
     done = _run_script(script, "start", environment)
-    if done.returncode == 0:
-        return done.stdout.strip()
-    said = (done.stderr.strip().splitlines() or ["no reason given"])[-1].removeprefix("timescaledb.sh: ")
+    said = [line.removeprefix("timescaledb.sh: ") for line in done.stderr.strip().splitlines()] or ["no reason given"]
     if done.returncode == NOT_TO_BE_HAD:
-        return _Unavailable(said)
-    raise StoreError(f"TimescaleDB did not start: {said}", remedy="give a server of your own with --dsn")
+        say(f"TimescaleDB can't be had here ({said[-1]}): the embedded PostgreSQL serves, with the same tables")
+        return None
+    if done.returncode != 0:
+        raise StoreError(f"TimescaleDB did not start: {said[-1]}", remedy="give a server of your own with --dsn")
+    if done.stderr:
+        say("\n".join(said))
+    dsn, call = done.stdout.strip(), f"TSDB_DATA={shlex.quote(str(data))} sh {shlex.quote(str(script))}"
+    return DemoDatabase(dsn, dsn, f"{call} psql", f"{call} stop; rm -rf {shlex.quote(str(folder))}")
+
+
+def _embedded(folder: Path, undo: contextlib.ExitStack) -> DemoDatabase:
+    """The embedded PostgreSQL in `folder`. Raises StoreError."""
+    server = EmbeddedPostgres(folder / "postgresql")
+    undo.callback(server.stop)
+    dsn = server.start()
+    process = shlex.quote(str(folder / "postgresql" / "cluster" / "postmaster.pid"))
+    stop = f"pid=$(head -1 {process}); kill -INT $pid; tail --pid=$pid -f /dev/null; rm -rf {shlex.quote(str(folder))}"
+    return DemoDatabase(dsn, dsn, f"psql {shlex.quote(dsn)}", stop)
 
 
 def _run_script(script: Path, call: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the service script in a session of its own: Ctrl-C reaches it through us alone, who end it whole."""
+    command = ["sh", str(script), call]
     try:
-        return subprocess.run(
-            ["sh", str(script), call],
+        process = subprocess.Popen(
+            command,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=DATABASE_START_S,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess([], NOT_TO_BE_HAD, "", f"no end within {DATABASE_START_S} s")
     except OSError as error:
-        return subprocess.CompletedProcess([], NOT_TO_BE_HAD, "", f"no shell to run it: {error.strerror}")
+        return subprocess.CompletedProcess(command, NOT_TO_BE_HAD, "", f"no shell to run it: {error.strerror}")
+    try:
+        said, errors = process.communicate(timeout=DATABASE_START_S)
+    except subprocess.TimeoutExpired:
+        _end_session(process)
+        return subprocess.CompletedProcess(command, NOT_TO_BE_HAD, "", f"no end within {DATABASE_START_S} s")
+    except BaseException:
+        _end_session(process)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, said, errors)
+
+
+def _end_session(process: subprocess.Popen[str]) -> None:
+    """End the script and what it runs; a server that it has just begun is left a moment, to be found by `stop`."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with process:
+        time.sleep(SERVER_APPEARS_S)
 
 
 def _reachable_folder() -> Path:
@@ -105,6 +143,13 @@ def _reachable_folder() -> Path:
     if os.geteuid() == 0:
         folder.chmod(0o711)
     return folder
+
+
+def _without_password(dsn: str) -> str:
+    parameters = conninfo_to_dict(dsn)
+    if parameters.pop("password", None) is None:
+        return dsn
+    return make_conninfo("", **parameters)
 
 
 @dataclass(slots=True)
@@ -139,6 +184,7 @@ def simulated_fleet(folder: Path, meters: int, seed: int, start: datetime, end: 
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            start_new_session=True,  # Ctrl-C reaches it through us, once nobody reads it any more
         )
         fleet = SimulatedFleet(meters, registry, expect)
         try:

@@ -15,7 +15,7 @@ from headend.printing import completeness_table
 
 if TYPE_CHECKING:
     from headend.demo.run import Collected
-    from headend.demo.servers import DemoDatabase, SimulatedFleet
+    from headend.demo.servers import SimulatedFleet
 
 EDITIONS = {
     "apache": "a TimescaleDB hypertable (Apache edition)",
@@ -57,8 +57,8 @@ class Screen:
             task = bar.add_task("collecting", total=intervals)
             yield lambda number: bar.advance(task, number)
 
-    def show(self, collected: Collected, fleet: SimulatedFleet, database: DemoDatabase, keep: bool) -> None:
-        """Everything that was found, and how to look further."""
+    def show(self, collected: Collected, fleet: SimulatedFleet, look: str) -> None:
+        """Everything that was found, and how to `look` further; without such a command the database is gone soon."""
         compared = collected.compared
         self._results.print(completeness_table(collected.divisions))
         self._print_curve(collected)
@@ -68,11 +68,7 @@ class Screen:
             f"{fleet.meters} ciphered sessions in {collected.seconds:.1f} s, on this machine with the meters and "
             f"the database.\n"
         )
-        if keep:
-            stop = f"\nTo stop and remove it: {database.how_to_stop}" if database.how_to_stop else ""
-            self._print(f"The database is kept: psql '{database.dsn}'{stop}\nLook further:")
-        else:
-            self._print("Look further with --keep, which leaves the database up:")
+        self._print(f"Look further: {look}" if look else "Look further with --keep, which leaves the database up:")
         self._print(FURTHER.format(meter=collected.day_of))
 
     def _print(self, text: str) -> None:
