@@ -57,7 +57,7 @@ class TamperingProxy:
         self.tamper: Tamper = honest
         self.recordings: list[Recording] = []
         self.port = 0
-        self._meter = (host, port)
+        self.meter = (host, port)
 
     @property
     def address(self) -> str:
@@ -75,7 +75,7 @@ class TamperingProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         recording = Recording()
         self.recordings.append(recording)
-        to_meter = (await asyncio.open_connection(*self._meter))[::-1]
+        to_meter = (await asyncio.open_connection(*self.meter))[::-1]
         try:
             await self._relay(recording, reader, writer, *to_meter)
         except (Cut, ConnectionError):
