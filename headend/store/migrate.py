@@ -57,14 +57,14 @@ def migrations() -> list[Migration]:
     return sorted(found, key=lambda migration: migration.name)
 
 
-async def migrate(dsn: str, *, zone: str = "Asia/Kolkata", chunk_interval: timedelta = timedelta(days=7)) -> Edition:
-    """Bring the database up to date and set zone and chunk interval; harmless when there is nothing to do.
+async def migrate(dsn: str, *, zone: str | None = None, chunk_interval: timedelta | None = None) -> Edition:
+    """Bring the database up to date and set zone and chunk interval (None: as they are: at first India's, 7 days).
 
     Creates the TimescaleDB extension where it is installed and the user may; else native partitions of a week.
     Raises StoreError, SettingsError on an unknown zone.
     """
     try:
-        ZoneInfo(zone)
+        ZoneInfo(zone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
         raise SettingsError(f"there is no time zone {zone!r}", remedy="write it as Asia/Kolkata") from None
     connection = await connect(dsn)
@@ -74,8 +74,9 @@ async def migrate(dsn: str, *, zone: str = "Asia/Kolkata", chunk_interval: timed
         form = _form_of(applied) or await _form_to_be(connection)
         for migration in _pending(applied, form):
             await _apply(connection, migration)
-        await connection.execute("UPDATE utility SET zone = %(zone)s WHERE zone <> %(zone)s", {"zone": zone})
-        if form == "timescaledb":
+        if zone is not None:
+            await connection.execute("UPDATE utility SET zone = %(zone)s WHERE zone <> %(zone)s", {"zone": zone})
+        if chunk_interval is not None and form == "timescaledb":
             await connection.execute(statement("chunk_interval"), {"interval": chunk_interval})
         return await edition(connection)
 

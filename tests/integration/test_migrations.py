@@ -65,6 +65,7 @@ async def test_timescaledb_gets_hypertables_and_plain_postgresql_partitioned_tab
 
 async def test_the_chunk_interval_is_a_setting(timescale_dsn: str) -> None:
     await migrate(timescale_dsn, chunk_interval=timedelta(days=1))
+    await migrate(timescale_dsn)
     async with await connect(timescale_dsn) as connection:
         cursor = await connection.execute("SELECT time_interval FROM timescaledb_information.dimensions")
         assert await cursor.fetchall() == [(timedelta(days=1),)] * 2
