@@ -296,6 +296,11 @@ class Collector:
         async def refill() -> None:
             async with borrow(self._pool) as connection:
                 await self._reserve(connection, [job])
+            if job.counters.left <= 0:
+                raise SecurityError(
+                    "the invocation counter has reached its end",
+                    remedy="change the encryption key, which starts it anew",
+                )
 
         def last_received(title: bytes) -> int:
             if not kind.needs_keys:

@@ -445,4 +445,6 @@ def _rejected(aare: acse.Aare) -> HeadEndError:
         with contextlib.suppress(ProtocolError):
             error = apdu.decode(aare.user_information)
             text = f"{text}, {error.text}" if isinstance(error, apdu.ConfirmedServiceError) else text
+    if kind is MeterBusy:
+        remedy = ""  # nothing is wrong with what we asked: the usual one tells more
     return kind(f"the meter refused the association: {text}", asked="associate", remedy=remedy)

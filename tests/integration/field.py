@@ -55,10 +55,10 @@ class Field:
         self.now = NOW
         self.types: Mapping[str, MeterType] = TYPES
         self._log = log
-        self._kek = secrets.token_bytes(32)
-        self.vault = Vault(Kek(self._kek))
+        self.kek = secrets.token_bytes(32)
+        self.vault = Vault(Kek(self.kek))
         self.server = MeterServer({})
-        self.secrets: list[bytes] = [self._kek]
+        self.secrets: list[bytes] = [self.kek]
 
     def clock(self) -> datetime:
         return self.now
