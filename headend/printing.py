@@ -48,6 +48,8 @@ def print_intervals(answer: Answer, form: Form) -> None:
         )
     else:
         _print_table(answer, channels, rows)
+    if not rows:
+        print("headend: the meter gave no interval of this time", file=sys.stderr)
     for suspect in answer.batch.suspects:
         print(f"headend: not believed, {suspect.reason}: {suspect.raw.hex()}", file=sys.stderr)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import getpass
 import os
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,7 +39,8 @@ ENVIRONMENT = {
     "authentication_key": "HEADEND_AUTHENTICATION_KEY",
     "secret": "HEADEND_SECRET",
 }
-KEY_NAMES = ("encryption_key", "authentication_key", "lls_secret", "hls_secret")
+KEY_NAMES = ("encryption_key", "authentication_key", "lls_secret", "hls_secret", "system_title")
+"""What a key file may hold of a meter, beside keys the title by which it proves to be the one they belong to."""
 SECRET_NAMES = {1: "lls_secret", 2: "hls_secret"}
 
 
@@ -109,7 +112,7 @@ async def _read(wanted: SingleRead, address: Address) -> Answer:
         meter_type,
         kind,
         credentials,
-        server_title=_title(wanted.system_title),
+        server_title=_title(wanted.system_title or keys.get("system_title")),
         last_received=last_received,
         refill=refill if credentials.encryption_key else None,
     ) as session:
@@ -151,7 +154,7 @@ async def _credentials(
     secret = _secret(keys, kind)
     if not kind.needs_keys:
         return Credentials(secret=secret)
-    encryption_key = _key(keys, "encryption_key")
+    encryption_key, authentication_key = _key(keys, "encryption_key"), _key(keys, "authentication_key")
     heard = -1
     if kind.invocation_counter is not None:
         heard = await read_invocation_counter(address, meter_type, kind.invocation_counter)
@@ -165,30 +168,37 @@ async def _credentials(
     return Credentials(
         client_title=counters.client_title(),
         encryption_key=encryption_key,
-        authentication_key=_key(keys, "authentication_key"),
+        authentication_key=authentication_key,
         secret=secret,
         counters=counters.reserve(encryption_key, COUNTER_RUN, above=heard),
     )
 
 
 def _keys(wanted: SingleRead, address: Address, kind: Association) -> dict[str, str]:
-    """Keys by name: from the command line, the environment, the key file, or the terminal; in this order."""
-    keys: dict[str, str] = {}
+    """Keys by name: from the command line, the key file, the environment, or the terminal; in this order."""
+    keys = {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
     if wanted.key_file is not None:
-        keys = _key_file(wanted.key_file, address)
+        keys |= _key_file(wanted.key_file, address)
         if SECRET_NAMES.get(kind.mechanism) in keys:
             keys["secret"] = keys[SECRET_NAMES[kind.mechanism]]
-    keys |= {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if variable in os.environ}
     keys |= wanted.given_keys
     if wanted.ask:
-        import getpass
-
         needed = ["encryption_key", "authentication_key"] if kind.needs_keys else []
         needed += ["secret"] if kind.mechanism in SECRET_NAMES else []
-        for name in needed:
-            if name not in keys:
-                keys[name] = getpass.getpass(f"{name.replace('_', ' ')}: ")
+        keys |= {name: _ask(name) for name in needed if name not in keys}
     return keys
+
+
+def _ask(name: str) -> str:
+    """Ask on the terminal, and only where it can be kept from showing what is typed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(f"{name.replace('_', ' ')}: ")
+    except (EOFError, getpass.GetPassWarning):
+        raise SettingsError(
+            f"--ask: no {name.replace('_', ' ')} was typed", remedy="without a terminal, use --keys or the environment"
+        ) from None
 
 
 def _key_file(file: Path, address: Address) -> dict[str, str]:
@@ -201,11 +211,20 @@ def _key_file(file: Path, address: Address) -> dict[str, str]:
             if row is None:
                 raise SettingsError(f"{file} has no meter with the address {address}")
             return {name: value for name, value in row.items() if name in KEY_NAMES and value}
-        return {name: value for name, value in tomllib.loads(text).items() if isinstance(value, str)}
+        return _known_keys(tomllib.loads(text), file)
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error):
         raise SettingsError(f"{file} is neither TOML nor a meter list (.csv)") from None
+
+
+def _known_keys(found: Mapping[str, object], file: Path) -> dict[str, str]:
+    keys = {name: value for name, value in found.items() if name in KEY_NAMES and isinstance(value, str)}
+    for name in found:
+        if name not in keys:
+            problem = "is not text in quotes" if name in KEY_NAMES else "is not known"
+            raise SettingsError(f"{file}: {name} {problem}", remedy=f"it may hold {', '.join(KEY_NAMES)}")
+    return keys
 
 
 def _same_place(text: str | None, address: Address) -> bool:
@@ -221,7 +240,10 @@ def _key(keys: Mapping[str, str], name: str) -> Key:
             f"no {name.replace('_', ' ')} was given",
             remedy=f"put it into a file for --keys, or into {ENVIRONMENT[name]}, or use --ask",
         )
-    return Key.from_hex(keys[name])
+    try:
+        return Key.from_hex(keys[name])
+    except SettingsError as error:
+        raise error.at(asked=name.replace("_", " ")) from None
 
 
 def _secret(keys: Mapping[str, str], kind: Association) -> Secret | None:
@@ -232,7 +254,10 @@ def _secret(keys: Mapping[str, str], kind: Association) -> Secret | None:
             f"no {SECRET_NAMES[kind.mechanism]} was given",
             remedy=f"put it into a file for --keys, or into {ENVIRONMENT['secret']}, or use --ask",
         )
-    return secret_of(keys["secret"])
+    try:
+        return secret_of(keys["secret"])
+    except SettingsError as error:
+        raise error.at(asked=SECRET_NAMES[kind.mechanism]) from None
 
 
 def _title(text: str | None) -> bytes:
@@ -253,17 +278,29 @@ def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:
         return words[text].astimezone(UTC)
     try:
         moment = datetime.fromisoformat(text)
+        if not 2000 <= moment.year < 2100:
+            raise ValueError
     except ValueError:
         raise SettingsError(
-            f"{text!r} is not a time", remedy="write 2026-01-31, 2026-01-31T06:15, now, today or yesterday"
+            f"{text!r} is not a time from 2000 to 2099",
+            remedy="write 2026-01-31, 2026-01-31T06:15, now, today or yesterday",
         ) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def whole_intervals(start: datetime, end: datetime, period_s: int, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The intervals of the zone's grid that begin in [start, end): their first start, and the end of the last."""
+    """The intervals of the zone's grid that begin in [start, end): their first start, and the end of the last.
+
+    Raises SettingsError where there are none.
+    """
     period = timedelta(seconds=period_s)
     day = start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     first = day + -(-(start - day) // period) * period
-    count = max(1, -(-(end - first) // period))
+    count = -(-(end - first) // period)
+    if count < 1:
+        raise SettingsError(
+            f"no interval of {period_s} s begins between {start.astimezone(zone):%Y-%m-%d %H:%M} and "
+            f"{end.astimezone(zone):%Y-%m-%d %H:%M}",
+            remedy="widen --from and --to",
+        )
     return first.astimezone(UTC), (first + count * period).astimezone(UTC)

@@ -14,7 +14,7 @@ class What(enum.StrEnum):
 
 
 def read(
-    address: Annotated[str, typer.Argument(help="Where the meter is: tcp://host:4059 (also ?client=, timeout=).")],
+    address: Annotated[str, typer.Argument(help="Where the meter is: tcp://host:4059 (also ?client=48&timeout=20).")],
     what: Annotated[What, typer.Argument(help="What to read.")],
     start: Annotated[
         str, typer.Option("--from", help="First interval start: ISO 8601 (meter's local time), today, yesterday.")
@@ -25,7 +25,7 @@ def read(
         Path | None,
         typer.Option(
             "--keys",
-            help="TOML file with encryption_key, authentication_key, lls_secret, hls_secret; or a meter list (.csv).",
+            help="A meter list (.csv), or TOML with encryption_key, authentication_key, lls_secret or hls_secret.",
         ),
     ] = None,
     encryption_key: Annotated[
@@ -48,8 +48,8 @@ def read(
 ) -> None:
     """Read one meter and print what it said.
 
-    Keys come from --keys, from HEADEND_ENCRYPTION_KEY, HEADEND_AUTHENTICATION_KEY and HEADEND_SECRET, or are asked for
-    with --ask. Times are the meter's own; rows that can't be believed are shown apart.
+    Keys come from --keys, else from HEADEND_ENCRYPTION_KEY, HEADEND_AUTHENTICATION_KEY and HEADEND_SECRET, or are asked
+    for with --ask. Times are the meter's own; rows that can't be believed are shown apart.
 
     Example: `headend read tcp://127.0.0.1:4059 block-load --from 2026-01-01 --to 2026-01-02 --keys meter.toml --json`
     """

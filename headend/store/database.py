@@ -27,12 +27,14 @@ CONNECT_TIMEOUT_S = 10
 WAIT_FOR_CONNECTION_S = 30.0
 
 _AWAY = "see that the server runs and that database.dsn is right"
+_UNMIGRATED = "run `headend db migrate` on this database"
 _FULL = "make room on the database's disk"
 _REMEDIES: tuple[tuple[type[psycopg.Error], str, bool], ...] = (
     (errors.QueryCanceled, "the statement took longer than the deadline: see what else the server is doing", True),
     (errors.LockNotAvailable, "another process holds the lock: wait for it, or see what it is doing", True),
     (errors.DiskFull, _FULL, True),
-    (errors.UndefinedTable, "run `headend db migrate` on this database", False),
+    (errors.UndefinedTable, _UNMIGRATED, False),
+    (errors.UndefinedFunction, _UNMIGRATED, False),
     (errors.InsufficientPrivilege, "grant the user of database.dsn the right", False),
     (errors.InvalidPassword, "see user and password of database.dsn", False),
     (errors.InvalidCatalogName, "create the database, or see database.dsn", False),

@@ -71,15 +71,16 @@ COMMENT ON VIEW meter_status IS
 
 CREATE FUNCTION completeness(first timestamptz, until timestamptz)
 RETURNS TABLE (division text, meters bigint, due bigint, stored bigint) LANGUAGE sql STABLE AS $$
-    -- Intervals that start in [first, until), by division: how many there are, and how many of them are stored.
+    -- Intervals that start at `first` or later and have ended by `until`, by division: how many there are, and how
+    -- many of them are stored.
     WITH stored AS (
         SELECT r.meter_id, count(*) AS intervals
         FROM interval_reading r
-        WHERE r.ts >= first AND r.ts < until
+        WHERE r.ts >= first AND r.ts < until AND r.ts + make_interval(secs => r.interval_s) <= until
         GROUP BY r.meter_id
     ), due AS (
         SELECT m.id, m.division,
-               greatest(0, extract(epoch FROM slot_from(until, m.interval_s)
+               greatest(0, extract(epoch FROM slot_of(until, m.interval_s)
                                               - slot_from(greatest(first, m.commissioned_at), m.interval_s))
                            / m.interval_s)::bigint AS intervals
         FROM meter m
