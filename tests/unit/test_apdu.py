@@ -7,14 +7,13 @@ from dlms_cosem.protocol import xdlms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.dlms import apdu, axdr, results
+from drivers.dlms import apdu, axdr
 from drivers.dlms.apdu import (
     ActionRequestNormal,
     ActionResponseNormal,
     Apdu,
     ConfirmedServiceError,
     Conformance,
-    EntrySelection,
     ExceptionResponse,
     GetRequestNext,
     GetRequestNormal,
@@ -22,7 +21,6 @@ from drivers.dlms.apdu import (
     GetResponseNormal,
     InitiateRequest,
     InitiateResponse,
-    RangeSelection,
 )
 from profiles.errors import ProtocolError
 from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
@@ -56,7 +54,7 @@ KNOWN: list[tuple[str, Apdu]] = [
         ActionRequestNormal(0xC1, MethodRef(15, Obis(0, 0, 40, 0, 3), 1), b"\x09\x01\x01"),
     ),
     (
-        "c3 01 c1 0046 0000600300ff 0a 00".replace("0300", "030a"),
+        "c3 01 c1 0046 000060030aff 0a 00",
         ActionRequestNormal(0xC1, MethodRef(70, Obis(0, 0, 96, 3, 10), 10)),
     ),
     ("c7 01 c1 00 01 00 090101", ActionResponseNormal(0xC1, 0, b"\x09\x01\x01")),
@@ -220,70 +218,3 @@ def test_the_conformance_bits_are_those_of_dlms_cosem() -> None:
     for name, position in xdlms.Conformance.conformance_bit_position.items():
         ours = other_names[name] if name in other_names else Conformance[name.upper()]
         assert ours == 1 << position
-
-
-# --- selections ---
-
-
-def test_a_range_selection_names_the_clock_column_and_both_ends() -> None:
-    assert apdu.range_selection(CLOCK, START, END).hex() == (
-        "010204020412000809060000010000ff0f02120000090c" + START.hex() + "090c" + END.hex() + "0100"
-    )
-    assert apdu.decode_selection(apdu.range_selection(CLOCK, START, END)) == RangeSelection(CLOCK, START, END)
-
-
-def test_an_entry_selection_names_rows_and_columns() -> None:
-    assert apdu.entry_selection(1, 5).hex() == "02020406000000010600000005120001120000"
-    assert apdu.decode_selection(apdu.entry_selection(3, 7, 2, 4)) == EntrySelection(3, 7, 2, 4)
-
-
-def test_a_range_may_be_given_as_date_times_under_their_own_tag() -> None:
-    as_strings = apdu.range_selection(CLOCK, START, END)
-    as_date_times = as_strings.replace(axdr.octet_string(START), axdr.date_time(START)).replace(
-        axdr.octet_string(END), axdr.date_time(END)
-    )
-    assert len(as_date_times) == len(as_strings) - 2
-    assert apdu.decode_selection(as_date_times) == RangeSelection(CLOCK, START, END)
-
-
-@pytest.mark.parametrize(
-    "selection",
-    [
-        b"",
-        b"\x01",
-        b"\x03" + apdu.entry_selection(1)[1:],
-        b"\x01" + apdu.entry_selection(1)[1:],
-        b"\x02" + apdu.range_selection(CLOCK, START, END)[1:],
-        apdu.range_selection(CLOCK, START[:11], END),
-        apdu.range_selection(CLOCK, START, END).replace(b"\x09\x06\x00\x00\x01\x00\x00\xff", b"\x09\x01\xff"),
-        apdu.range_selection(CLOCK, START, END)[:-2] + axdr.array([axdr.uint8(1)]),
-    ],
-)
-def test_a_selection_of_another_shape_is_refused(selection: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        apdu.decode_selection(selection)
-
-
-@given(st.integers(1, 2), st.binary(max_size=80))
-def test_garbage_is_a_selection_or_a_protocol_error(selector: int, rest: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        apdu.decode_selection(bytes([selector]) + rest)
-
-
-# --- words ---
-
-
-def test_results_are_told_in_words_and_unknown_ones_by_their_number() -> None:
-    assert results.data_access_text(4) == "object undefined"
-    assert results.data_access_text(77) == "data-access-result 77"
-    assert results.action_text(15) == "long action aborted"
-    assert results.action_text(77) == "action-result 77"
-    assert ExceptionResponse(1, 6).text == "service not allowed: invocation counter error"
-    assert ExceptionResponse(9, 9).text == "state error 9: service error 9"
-    assert ConfirmedServiceError(1, 6, 1).text == "initiate: DLMS version too low"
-    assert ConfirmedServiceError(1, 6, 9).text == "initiate: code 9"
-    assert ConfirmedServiceError(1, 42, 9).text == "error kind 42: code 9"
-
-
-def test_only_a_busy_or_confused_meter_is_asked_again() -> None:
-    assert [code for code in range(256) if results.is_worth_a_retry(code)] == [2, 14, 15, 16, 19]

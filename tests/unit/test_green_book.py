@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from drivers.dlms import acse, apdu, security
+from drivers.dlms import acse, apdu, axdr, security
 from drivers.dlms.security import Key, Secret
+from profiles.errors import ProtocolError
 
 VECTORS: dict[str, dict[str, Any]] = {
     vector["id"]: vector
@@ -91,3 +92,34 @@ def test_the_ciphered_rlrq_of_the_green_book_is_read_and_encoded() -> None:
     release = acse.decode_rlrq(octets)
     assert release.reason == vector["expected"]["reason"]
     assert acse.encode_rlrq(release.reason, release.user_information) == octets
+
+
+def test_the_general_ciphering_of_the_green_book_is_taken_apart_and_put_together() -> None:
+    vector = VECTORS["gb-general-ciphering-c1e1s"]
+    octets, expected = bytes.fromhex(vector["apdu"]), vector["expected"]
+    ciphering = apdu.decode(octets)
+    assert isinstance(ciphering, apdu.GeneralCiphering)
+    assert ciphering.header.transaction_id.hex() == expected["transaction_id"]
+    assert ciphering.header.originator_system_title.hex() == expected["originator"]
+    assert ciphering.header.recipient_system_title.hex() == expected["recipient"]
+    assert isinstance(ciphering.key_info, apdu.AgreedKey)
+    assert (ciphering.key_info.parameters, len(ciphering.key_info.ciphered_data)) == (b"\x01", 128)
+    assert ciphering.content[:5].hex() == expected["security_control"] + f"{expected['invocation_counter']:08x}"
+    assert len(ciphering.content) == 5 + expected["ciphered_text_octets"]
+    assert ciphering.encode() == octets
+    for size in range(len(octets)):
+        with pytest.raises(ProtocolError):
+            apdu.decode(octets[:size])
+
+
+def test_a_general_glo_notification_of_a_meter_is_opened_and_read() -> None:
+    vector = VECTORS["u9n-general-glo-datanotification"]
+    container = apdu.decode(bytes.fromhex(vector["apdu"]))
+    assert isinstance(container, apdu.GeneralGloCiphering)
+    keys = Key.from_hex(vector["ek"]), Key.from_hex(vector["ak"])
+    plain = security.unprotect(security.BOTH, *keys, container.system_title, container.content, None).plain
+    assert plain.hex() == vector["plain"]
+    notification = apdu.decode(plain)
+    assert isinstance(notification, apdu.DataNotification)
+    assert (notification.invoke_id, notification.date_time, notification.confirmed) == (0x1DB, b"", False)
+    assert axdr.decode(notification.data) == bytes.fromhex(vector["plain"])[8:]

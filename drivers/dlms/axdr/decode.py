@@ -61,6 +61,9 @@ class Decoder(Bounded):
         if fixed is not None:
             unpack, size = fixed
             return unpack(self.data, offset + 1)[0], offset + size
+        if tag == OCTET_STRING:
+            size, offset = self.length(offset + 1)
+            return self.take(offset, size)
         if tag in (NULL, DONT_CARE):
             return None, offset + 1
         if tag in (STRUCTURE, ARRAY):
@@ -104,18 +107,19 @@ class Decoder(Bounded):
 
     def _other(self, tag: int, offset: int) -> tuple[Value, int]:
         """A string, or a delta type; `offset` is behind the tag."""
-        delta = DELTAS.get(tag)
-        if delta is not None:
-            unpack, size = delta
-            return Delta(unpack(self.data, offset)[0]), offset + size - 1
+        if tag in (OCTET_STRING, VISIBLE_STRING, UTF8_STRING):
+            count, offset = self.length(offset)
+            octets, offset = self.take(offset, count)
+            if tag == OCTET_STRING:
+                return octets, offset
+            # A name with a bad character must not cost the rest of the data.
+            encoding = "latin-1" if tag == VISIBLE_STRING else "utf-8"
+            return octets.decode(encoding, errors="backslashreplace"), offset
         if tag == BIT_STRING:
             bits, offset = self.bits(offset)
             return BitString(bits), offset
-        if tag not in (OCTET_STRING, VISIBLE_STRING, UTF8_STRING):
+        delta = DELTAS.get(tag)
+        if delta is None:
             raise ProtocolError(f"A-XDR data: tag {tag} at octet {offset - 1} is not a type that is known here")
-        count, offset = self.length(offset)
-        octets, offset = self.take(offset, count)
-        if tag == OCTET_STRING:
-            return octets, offset
-        # A name with a bad character must not cost the rest of the data.
-        return octets.decode("latin-1") if tag == VISIBLE_STRING else octets.decode(errors="backslashreplace"), offset
+        unpack, size = delta
+        return Delta(unpack(self.data, offset)[0]), offset + size - 1
