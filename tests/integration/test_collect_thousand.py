@@ -39,23 +39,6 @@ async def dead_places() -> AsyncIterator[list[str]]:
             server.close()
 
 
-@asynccontextmanager
-async def counting_sockets() -> AsyncIterator[list[int]]:
-    """Open files of this process, again and again, the most of them at the end of the list."""
-    counts = [0]
-
-    async def count() -> None:
-        while True:
-            counts.append(max(counts[-1], open_files()))
-            await asyncio.sleep(0.02)
-
-    counting = asyncio.create_task(count())
-    try:
-        yield counts
-    finally:
-        counting.cancel()
-
-
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
