@@ -35,7 +35,7 @@ def parse_address(text: str) -> Address:
         port = url.port
     except ValueError as error:
         raise SettingsError(f"{text!r} is not a meter address: {error}", remedy=remedy) from None
-    if url.scheme != "tcp" or not url.hostname or url.path not in ("", "/") or url.username is not None:
+    if url.scheme != "tcp" or not url.hostname or url.path not in ("", "/") or url.username is not None or url.fragment:
         raise SettingsError(f"{text!r} is not a meter address", remedy=remedy)
     client = server = None
     timeout_s = DEFAULT_TIMEOUT_S

@@ -77,13 +77,13 @@ class CounterFile:
         """The file's content under an exclusive lock; written back, durably, if it was changed."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(self.path.with_suffix(".lock"), "a") as lock:
+            with open(self._beside("lock"), "a") as lock:
                 _lock(lock.fileno(), self.path)
-                text = self.path.read_text() if self.path.exists() else ""
-                state = _parse(text, self.path)
+                content = self.path.read_bytes() if self.path.exists() else b""
+                state = _parse(content, self.path)
                 yield state
-                changed = json.dumps(state, indent=1)
-                if changed != text:
+                changed = json.dumps(state, indent=1).encode()
+                if changed != content:
                     self._write(changed)
         except OSError as error:
             raise SettingsError(
@@ -91,11 +91,14 @@ class CounterFile:
                 remedy="name a place for it with --counters FILE or XDG_STATE_HOME",
             ) from None
 
-    def _write(self, text: str) -> None:
-        new = self.path.with_suffix(".new")
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{suffix}")
+
+    def _write(self, content: bytes) -> None:
+        new = self._beside("new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.path)
@@ -124,18 +127,19 @@ def _lock(descriptor: int, path: Path) -> None:
             time.sleep(0.02)
 
 
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    if not text:
+def _parse(content: bytes, path: Path) -> dict[str, Any]:
+    if not content:
         return {"client_system_title": (TITLE_PREFIX + secrets.token_bytes(5)).hex(), "next": {}, "received": {}}
     try:
-        state = json.loads(text)
+        state = json.loads(content)
         title = bytes.fromhex(state["client_system_title"])
         numbers = [*state["next"].values(), *state["received"].values()]
-        if len(title) != 8 or not all(type(number) is int for number in numbers):
+        if len(title) != 8 or not all(type(number) is int and 0 <= number <= MAX_COUNTER for number in numbers):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # An older copy would give counters out a second time; under a new title they may start anew.
         raise SettingsError(
             f"the counter file {path} is damaged",
-            remedy="restore it from a copy, or delete it: a new system title is drawn and counters start anew",
+            remedy="delete it, and put no older copy in its place: a new system title is drawn, counters start anew",
         ) from None
     return dict(state)

@@ -111,7 +111,7 @@ def _print_table(answer: Answer, channels: list[Channel], rows: list[tuple[datet
     period = answer.layout.capture_period_s
     length = f"{period // 60} min" if period % 60 == 0 else f"{period} s"
     title = f"{answer.address} · {name} · {len(rows)} intervals of {length} · times of {answer.meter_type.zone}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("starts", no_wrap=True)
     for channel in channels:
         heading = "\n".join(channel.name.split("_"))
@@ -153,7 +153,9 @@ def completeness_table(divisions: Sequence[Completeness]) -> Table:
         table.add_column(name, f"{total:,}", justify="right")
     table.add_column("complete", _share(stored, due), justify="right")
     for row in divisions:
-        table.add_row(row.division, f"{row.meters:,}", f"{row.due:,}", f"{row.stored:,}", _share(row.stored, row.due))
+        table.add_row(
+            escape(row.division), f"{row.meters:,}", f"{row.due:,}", f"{row.stored:,}", _share(row.stored, row.due)
+        )
     return table
 
 

@@ -10,6 +10,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 import pydantic_settings
@@ -44,8 +45,17 @@ class Database(_Section):
     connections: Annotated[int, Field(ge=2, le=100)] = 6
 
 
+def time_zone(name: str) -> str:
+    """`name`, if it is a time zone's; else ValueError."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise ValueError("there is no such time zone: write it as Asia/Kolkata") from None
+    return name
+
+
 class Utility(_Section):
-    zone: str = "Asia/Kolkata"
+    zone: Annotated[str, AfterValidator(time_zone)] = "Asia/Kolkata"
     """The time zone in which the utility counts its days."""
 
 

@@ -294,7 +294,7 @@ def whole_intervals(start: datetime, end: datetime, period_s: int, zone: ZoneInf
     Raises SettingsError where there are none.
     """
     period = timedelta(seconds=period_s)
-    day = start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
     first = day + -(-(start - day) // period) * period
     count = -(-(end - first) // period)
     if count < 1:
@@ -303,4 +303,4 @@ def whole_intervals(start: datetime, end: datetime, period_s: int, zone: ZoneInf
             f"{end.astimezone(zone):%Y-%m-%d %H:%M}",
             remedy="widen --from and --to",
         )
-    return first.astimezone(UTC), (first + count * period).astimezone(UTC)
+    return first, first + count * period
