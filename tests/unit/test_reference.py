@@ -1,0 +1,55 @@
+"""What docs/reference.md and the sample settings say is what the program does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from headend.demo.compare import DifferenceError
+from headend.meter_list import COLUMNS
+from headend.settings import Settings, load_settings
+from headend.store.rows import Source
+from profiles import errors
+from profiles.intervals import Quality
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+
+
+def test_every_exit_code_is_explained() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HeadEndError)]
+    used = {0, 2, 130, DifferenceError.exit_code} | {kind.exit_code for kind in kinds}
+    section = REFERENCE.split("## Exit codes")[1].split("##")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == used
+
+
+def test_every_column_of_the_meter_list_is_explained() -> None:
+    section = REFERENCE.split("## Meter list")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(COLUMNS)
+
+
+def test_every_quality_bit_and_source_is_explained() -> None:
+    section = REFERENCE.split("`quality` is a sum of bits")[1]
+    for mark in Quality:
+        assert re.search(rf"\b{mark.value} {mark.name.lower().replace('_', ' ')}", section.replace("\n", " "))  # type: ignore[union-attr]
+    for source in Source:
+        assert f"{source.value} {source.name.lower().replace('_', ' ')}" in section
+
+
+def test_the_sample_settings_hold_every_key_with_its_default() -> None:
+    sample = ROOT / "config" / "headend.toml"
+    assert load_settings(sample) == Settings()
+    spelt_out = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", sample.read_text(), flags=re.MULTILINE))
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if not isinstance(default, BaseModel):
+            continue
+        for key, value in default.model_dump(mode="json").items():
+            if value is not None:
+                assert spelt_out[name][key] == value, f"{name}.{key}"
+            else:
+                assert key in spelt_out[name]
