@@ -45,9 +45,13 @@ def test_a_notification_from_the_field_cut_at_any_octet_is_refused(sample: dict[
     octets = bytes.fromhex(sample["apdu"])
     for size in range(len(octets)):
         with pytest.raises(ProtocolError):
-            cut = apdu.decode(octets[:size])
-            assert isinstance(cut, DataNotification)
-            axdr.decode(cut.data)
+            decode_whole(octets[:size])
+
+
+def decode_whole(octets: bytes) -> axdr.Value:
+    notification = apdu.decode(octets)
+    assert isinstance(notification, DataNotification)
+    return axdr.decode(notification.data)
 
 
 def test_a_confirmed_notification_is_told_by_its_service_class() -> None:
