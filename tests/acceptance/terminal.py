@@ -45,6 +45,11 @@ def last_quarter() -> datetime:
     return now - timedelta(minutes=now.minute % 15)
 
 
+def heed_ctrl_c() -> None:
+    """A program started by a shell in the background ignores SIGINT; ours are started as at a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     """A program that goes on until it is told to end; its output is in files."""
 
@@ -166,6 +171,7 @@ class Terminal:
                 stderr=stderr,
                 text=True,
                 start_new_session=True,
+                preexec_fn=heed_ctrl_c,
             )
         self._programs.append(Program(process, out, err))
         return self._programs[-1]
@@ -187,5 +193,9 @@ class Terminal:
         """End what still runs."""
         for program in self._programs:
             if program.process.poll() is None:
-                program.process.kill()
+                program.process.terminate()
+            try:
                 program.process.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                program.process.kill()
+                program.process.wait()
