@@ -91,15 +91,51 @@ def test_only_the_required_protection_is_accepted_neither_weaker_nor_other(requi
 
 
 @pytest.mark.parametrize("bits", [0x01, 0x02, 0x0F, 0x40, 0x80])
-def test_another_suite_a_broadcast_key_or_compression_is_refused(bits: int) -> None:
+def test_another_suite_a_broadcast_key_or_compression_than_required_is_refused(bits: int) -> None:
     protected = protect()
     with pytest.raises(SecurityError, match="is required"):
         unprotect(bytes([BOTH | bits]) + protected[1:])
-    for control in (BOTH | bits, bits):
-        with pytest.raises(SecurityError, match="none of 0x10, 0x20, 0x30"):
-            protect(control)
-        with pytest.raises(SecurityError, match="none of 0x10, 0x20, 0x30"):
-            unprotect(bytes([control]) + protected[1:], control)
+
+
+@pytest.mark.parametrize("control", [0x00, 0x01, 0x02, 0x40, 0x03, 0x0F, BOTH | 0x03, BOTH | 0x0F, BOTH | 0x100, -16])
+def test_a_security_control_that_means_nothing_is_neither_sent_nor_required(control: int) -> None:
+    with pytest.raises(SecurityError, match="none of 0x10, 0x20, 0x30"):
+        protect(control)
+    with pytest.raises(SecurityError, match="none of 0x10, 0x20, 0x30"):
+        unprotect(bytes([control & 0xFF]) + protect()[1:], control)
+
+
+@pytest.mark.parametrize("control", [0x90, 0xA0, 0xB0, 0xB1, 0xF2])
+def test_compression_is_recognised_and_refused_by_name(control: int) -> None:
+    with pytest.raises(SecurityError, match=r"compressed .*compression is not supported"):
+        protect(control)
+    with pytest.raises(SecurityError, match=r"compressed .*compression is not supported"):
+        unprotect(bytes([control]) + protect()[1:], control)
+
+
+LONG_EK = Key(bytes(range(32)))
+LONG_AK = Key(bytes(range(0xC0, 0xE0)))
+
+
+@pytest.mark.parametrize("control", [*CONTROLS, BOTH | security.BROADCAST])
+@pytest.mark.parametrize("suite", [0, 1, 2])
+def test_every_suite_and_key_set_protects_and_unprotects_and_none_passes_for_another(suite: int, control: int) -> None:
+    ek, ak = (LONG_EK, LONG_AK) if suite == 2 else (EK, AK)
+    protected = security.protect(control | suite, ek, ak, TITLE, 7, PLAIN)
+    assert security.unprotect(control | suite, ek, ak, TITLE, protected, 6).plain == PLAIN
+    if control & AUTHENTICATION:
+        for other in {control, control | 1, control ^ security.BROADCAST | suite} - {control | suite}:
+            if ek is EK:
+                with pytest.raises(SecurityError, match="tag does not fit"):
+                    security.unprotect(other, ek, ak, TITLE, bytes([other]) + protected[1:], 6)
+
+
+@pytest.mark.parametrize(("suite", "ek", "ak"), [(0, LONG_EK, AK), (1, EK, LONG_AK), (2, EK, AK), (2, LONG_EK, AK)])
+def test_a_key_of_another_length_than_the_suite_has_is_refused(suite: int, ek: Key, ak: Key) -> None:
+    with pytest.raises(SecurityError, match=f"security suite {suite} has keys of {32 if suite == 2 else 16} octets"):
+        security.protect(BOTH | suite, ek, ak, TITLE, 7, PLAIN)
+    with pytest.raises(SecurityError, match=f"security suite {suite} has keys of"):
+        security.unprotect(BOTH | suite, ek, ak, TITLE, bytes([BOTH | suite]) + bytes(40), None)
 
 
 def test_no_protection_at_all_can_be_neither_asked_for_nor_required() -> None:
@@ -311,7 +347,7 @@ def test_secrets_are_equal_by_their_octets_and_kind_and_hash_alike() -> None:
     assert SHOWN.octets != SHOWN
 
 
-@pytest.mark.parametrize("text", ["", "00", "00" * 15, "00" * 17])
+@pytest.mark.parametrize("text", ["", "00", "00" * 15, "00" * 17, "00" * 24, "00" * 33])
 def test_a_key_of_another_length_is_refused_by_its_length(text: str) -> None:
     with pytest.raises(SettingsError, match=f"16 octets .* not {len(text) // 2}"):
         Key.from_hex(text)
