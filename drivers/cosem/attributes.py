@@ -32,8 +32,8 @@ class EnumValue(NamedTuple):
 
 Meaning: TypeAlias = Any
 """What a shape is read as: int, bool, str, bytes, Obis, DateTime, Date, Time, IPv4Address, IPv6Address, Secret,
-EnumValue, a tuple of names (flags), a list (array), a dict or the record's own type, None; for `Scalar.ANY` the A-XDR
-value itself."""
+EnumValue, a tuple (array, names of flags), a dict or the record's own type, None; for `Scalar.ANY` the A-XDR value
+itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def interpret(shape: Shape, value: Any) -> Meaning:
         case Flags(names):
             return _flags(names, value)
         case Array(item):
-            return [interpret(item, one) for one in _items(value)]
+            return tuple(interpret(item, one) for one in _items(value))
         case Record(fields, make):
             return _record(fields, make, value)
         case OneOf(shapes):

@@ -114,7 +114,7 @@ def decode_object_list(data: bytes, version: int | None = None) -> tuple[ListedO
     """
     shape = CLASSES[ASSOCIATION_LN, _BY_FLAGS].attributes[OBJECT_LIST.attribute - 1][1]
     try:
-        entries: list[dict[str, Any]] = interpret(shape, axdr.decode(data))
+        entries: tuple[dict[str, Any], ...] = interpret(shape, axdr.decode(data))
     except ProtocolError as error:
         error.at(asked=f"get {OBJECT_LIST}")
         raise
@@ -130,7 +130,7 @@ def access_text(access: Access, *, method: bool = False) -> str:
     return ", ".join(names) or "no access"
 
 
-def _own_version(entries: list[dict[str, Any]]) -> int:
+def _own_version(entries: tuple[dict[str, Any], ...]) -> int:
     """The version of the association that the list belongs to; 0 where it does not list itself."""
     versions = {entry["logical_name"]: entry["version"] for entry in entries if entry["class_id"] == ASSOCIATION_LN}
     own: int = versions.get(CURRENT_ASSOCIATION, max(versions.values(), default=0))
@@ -147,7 +147,7 @@ def _listed(entry: dict[str, Any], *, by_flags: bool) -> ListedObject:
             AttributeRight(
                 one["attribute_id"],
                 _access(one["access_mode"], _MODES, by_flags=by_flags),
-                tuple(one["access_selectors"] or ()),
+                one["access_selectors"] or (),
             )
             for one in rights["attribute_access"]
         ),

@@ -50,7 +50,7 @@ class ProfileGeneric(CosemObject):
 
     CLASS_ID = 7
 
-    capture_objects: list[CaptureObject] | None = None
+    capture_objects: tuple[CaptureObject, ...] | None = None
     capture_period: int | None = None
     sort_method: EnumValue | None = None
     sort_object: CaptureObject | None = None
@@ -85,7 +85,7 @@ class ImageTransfer(CosemObject):
     image_first_not_transferred_block_number: int | None = None
     image_transfer_enabled: bool | None = None
     image_transfer_status: EnumValue | None = None
-    image_to_activate_info: list[ImageToActivate] | None = None
+    image_to_activate_info: tuple[ImageToActivate, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,15 @@ class PushSetup(CosemObject):
 
     CLASS_ID = 40
 
-    push_object_list: list[PushObject] | None = None
+    push_object_list: tuple[PushObject, ...] | None = None
     send_destination_and_method: Destination | None = None
-    communication_window: list[Window] | None = None
+    communication_window: tuple[Window, ...] | None = None
     randomisation_start_interval: int | None = None
     number_of_retries: int | None = None
     repetition_delay: int | RepetitionDelay | None = None
     port_reference: Obis | None = None
     push_client_sap: int | None = None
-    push_protection_parameters: list[dict[str, Any]] | None = None
+    push_protection_parameters: tuple[dict[str, Any], ...] | None = None
     push_operation_method: EnumValue | None = None
     confirmation_parameters: ConfirmationParameters | None = None
     last_confirmation_date_time: DateTime | None = None
@@ -118,7 +118,7 @@ class SecuritySetup(CosemObject):
     security_suite: EnumValue | None = None
     client_system_title: bytes | None = None
     server_system_title: bytes | None = None
-    certificates: list[Certificate] | None = None
+    certificates: tuple[Certificate, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,14 @@ class Limiter(CosemObject):
     min_over_threshold_duration: int | None = None
     min_under_threshold_duration: int | None = None
     emergency_profile: EmergencyProfile | None = None
-    emergency_profile_group_id_list: list[int] | None = None
+    emergency_profile_group_id_list: tuple[int, ...] | None = None
     emergency_profile_active: bool | None = None
     actions: LimiterActions | None = None
 
 
 T = TypeVar("T", bound=CosemObject)
+
+_PROFILE_BUFFER = (7, 2)
 
 
 def object_of(kind: type[T], version: int, attributes: Mapping[int, bytes]) -> T:
@@ -184,9 +186,14 @@ async def read_object_list(session: Reads) -> tuple[ListedObject, ...]:
 
 
 async def read_listed(session: Reads, listed: ListedObject) -> dict[int, AttributeValue]:
-    """GET, by index, every attribute that the list says may be read; what the meter denies all the same is left out."""
+    """GET, by index, every attribute that the list says may be read, but a profile's buffer, which may be megabytes.
+
+    What the meter denies all the same is left out. Errors as GET.
+    """
     values: dict[int, AttributeValue] = {}
     for reference in listed.readable:
+        if (reference.class_id, reference.attribute) == _PROFILE_BUFFER:
+            continue
         try:
             data = await session.get(reference)
         except AccessDenied as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from profiles.classes.shapes import (
@@ -44,7 +44,7 @@ class PushObject:
     attribute_index: int
     data_index: int
     restriction: Any = None
-    columns: list[CaptureObject] = field(default_factory=list)
+    columns: tuple[CaptureObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

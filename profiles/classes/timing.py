@@ -74,7 +74,7 @@ class Day:
     """A day profile."""
 
     day_id: int
-    day_schedule: list[DayAction]
+    day_schedule: tuple[DayAction, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -579,7 +579,7 @@ def test_a_secret_shows_itself_in_no_form_and_no_version(version: int | None, oc
 
 def test_typed_values_are_the_products_own() -> None:
     columns = read_value(AttributeRef(7, ANY_OBIS, 3), array([CAPTURED]), 1)
-    assert columns.value == [CaptureObject(3, Obis.of(ENERGY), 2)]
+    assert columns.value == (CaptureObject(3, Obis.of(ENERGY), 2),)
     scaler = read_value(AttributeRef(3, ANY_OBIS, 3), structure(int8(-3), enum(30)), 0)
     assert scaler.value == ScalerUnit(-3, 30)
 

@@ -212,7 +212,7 @@ def test_a_profile_says_what_it_captures() -> None:
         1,
         {3: array([captured]), 4: uint32(900), 5: enum(1), 6: captured, 7: uint32(1), 8: uint32(3456)},
     )
-    assert profile.capture_objects == [CaptureObject(8, CLOCK, 2)]
+    assert profile.capture_objects == (CaptureObject(8, CLOCK, 2),)
     assert profile.sort_object == CaptureObject(8, CLOCK, 2)
     assert (profile.capture_period, profile.entries_in_use, profile.profile_entries) == (900, 1, 3456)
 
@@ -220,14 +220,14 @@ def test_a_profile_says_what_it_captures() -> None:
 def test_a_push_setup_is_read_in_each_version() -> None:
     pushed = PushObject(7, CLOCK, 2, 0)
     first = object_of(PushSetup, 0, PUSH_0)
-    assert first.push_object_list == [pushed]
+    assert first.push_object_list == (pushed,)
     assert first.send_destination_and_method == Destination(
         EnumValue(0, "TCP"), "10.0.0.1:4059", (0, "A-XDR encoded xDLMS APDU")
     )
-    assert first.communication_window == [Window(DateTime(MOMENT), None)]
+    assert first.communication_window == (Window(DateTime(MOMENT), None),)
     assert (first.repetition_delay, first.push_client_sap) == (60, None)
     second = object_of(PushSetup, 1, {**PUSH_0, 8: octet_string(bytes(SWITCH)), 9: int8(64), 10: array([])})
-    assert (second.port_reference, second.push_client_sap, second.push_protection_parameters) == (SWITCH, 64, [])
+    assert (second.port_reference, second.push_client_sap, second.push_protection_parameters) == (SWITCH, 64, ())
     third = object_of(
         PushSetup, 2, {**PUSH_0, 7: structure(uint16(1), uint16(200), uint16(9)), 9: int8(64), 11: enum(2)}
     )
