@@ -11,14 +11,26 @@ from drivers.dlms.security.glo import ded_unwrap, ded_wrap, glo_unwrap, glo_wrap
 from drivers.dlms.security.hls import (
     Challenge,
     HlsKeys,
-    answer,
-    check,
+    answer_challenge,
+    check_answer,
     check_gmac,
     check_hls2,
     gmac,
     hls2,
 )
+from drivers.dlms.security.key_agreement import KeyByOnePass, KeyByStaticUnified, KeyByWrapping, KeySource, SharedKey
+from drivers.dlms.security.key_wrap import KeyId, decode_key_transfer, encode_key_transfer, unwrap_key, wrap_key
 from drivers.dlms.security.keys import Key, Secret
+from drivers.dlms.security.protection import (
+    EndToEndProtection,
+    GeneralProtection,
+    LayeredProtection,
+    Opened,
+    Parties,
+    Protection,
+    ServiceProtection,
+    SignatureProtection,
+)
 from drivers.dlms.security.signing import PrivateKey, PublicKey
 from drivers.dlms.security.suites import AUTHENTICATION, BOTH, BROADCAST, COMPRESSION, ENCRYPTION, SUITES, Suite
 
@@ -33,19 +45,35 @@ __all__ = [
     "TAG_OCTETS",
     "TITLE_OCTETS",
     "Challenge",
+    "EndToEndProtection",
+    "GeneralProtection",
     "HlsKeys",
     "Key",
+    "KeyByOnePass",
+    "KeyByStaticUnified",
+    "KeyByWrapping",
+    "KeyId",
+    "KeySource",
+    "LayeredProtection",
+    "Opened",
+    "Parties",
     "PrivateKey",
+    "Protection",
     "PublicKey",
     "Secret",
+    "ServiceProtection",
+    "SharedKey",
+    "SignatureProtection",
     "Suite",
     "Unprotected",
-    "answer",
-    "check",
+    "answer_challenge",
+    "check_answer",
     "check_gmac",
     "check_hls2",
+    "decode_key_transfer",
     "ded_unwrap",
     "ded_wrap",
+    "encode_key_transfer",
     "glo_unwrap",
     "glo_wrap",
     "gmac",
@@ -54,4 +82,6 @@ __all__ = [
     "is_glo",
     "protect",
     "unprotect",
+    "unwrap_key",
+    "wrap_key",
 ]

@@ -1,7 +1,7 @@
 """How each side of an association proves itself to the other: HLS mechanisms 2 to 7 (Green Book, clause 9.2.7.4).
 
-Each side sends a challenge (passes 1 and 2) and answers the other's (3 and 4). `answer` and `check` look up one table;
-every function of it sees the exchange from the side that proves itself:
+Each side sends a challenge (passes 1 and 2) and answers the other's (3 and 4). `answer_challenge` and `check_answer`
+look up one table; every function of it sees the exchange from the side that proves itself:
 
     2  AES-128-ECB of the challenge                 (as Indian meters do it)
     3  MD5(challenge || secret)
@@ -61,12 +61,12 @@ TakeCounter = Callable[[], int]
 """Gives an unused invocation counter; called by GMAC alone."""
 
 
-def answer(mechanism: int, keys: HlsKeys, challenge: Challenge, take_counter: TakeCounter) -> bytes:
+def answer_challenge(mechanism: int, keys: HlsKeys, challenge: Challenge, take_counter: TakeCounter) -> bytes:
     """Our answer to the other side's challenge; SecurityError where a key is missing or the challenge is unfit."""
     return _mechanism(mechanism, challenge)[0](keys, challenge, take_counter)
 
 
-def check(mechanism: int, keys: HlsKeys, challenge: Challenge, given: bytes) -> int | None:
+def check_answer(mechanism: int, keys: HlsKeys, challenge: Challenge, given: bytes) -> int | None:
     """SecurityError unless `given` answers our challenge. Returns the invocation counter that it took, if it did."""
     return _mechanism(mechanism, challenge)[1](keys, challenge, given)
 

@@ -6,6 +6,7 @@ A `Key` keeps the AES-GCM cipher that is made from it, so that the key schedule 
 from __future__ import annotations
 
 import hmac
+import secrets
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -65,6 +66,11 @@ class Key(Secret):
     def from_hex(cls, text: str) -> Key:
         """From 32 or 64 hex digits; SettingsError, without the text, on anything else."""
         return cls(_octets_of(text, cls.__name__))
+
+    @classmethod
+    def generate(cls, octets: int = 16) -> Key:
+        """A random key: a dedicated key, a key for one APDU, a new key for a meter."""
+        return cls(secrets.token_bytes(octets))
 
     @property
     def gcm(self) -> AESGCM:

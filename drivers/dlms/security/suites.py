@@ -32,7 +32,7 @@ class Suite:
     key_octets: int
     """Of every symmetric key."""
     gcm_algorithm: bytes
-    """AlgorithmID of AES-GCM with keys of this length, for the key derivation (Green Book, clause 9.2.3.4.6.5)."""
+    """AlgorithmID of AES-GCM with keys of this length, for the key derivation (Green Book, clause 9.2.3.4.6)."""
     curve: ec.EllipticCurve | None = None
     hash: hashes.HashAlgorithm | None = None
 
