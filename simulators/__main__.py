@@ -38,6 +38,10 @@ def command(
         Path | None,
         typer.Option(help="CSV with division and government_connections (or installed): shares of the fleet."),
     ] = None,
+    until_input_ends: Annotated[
+        bool,
+        typer.Option("--until-input-ends", help="Stop also when standard input ends: with the program that holds it."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ready line and the outcome as JSON.")] = False,
 ) -> None:
     """Serve simulated single-phase smart meters until stopped (Ctrl-C or SIGTERM).
@@ -68,6 +72,7 @@ def command(
             start=begin,
             end=_moment(end, now) if end else None,
             ready=ready,
+            until_input_ends=until_input_ends,
         )
     )
     if as_json:

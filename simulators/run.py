@@ -68,8 +68,11 @@ async def simulate(
     ready: Callable[[Ready], None] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     stop: asyncio.Event | None = None,
+    until_input_ends: bool = False,
 ) -> Outcome:
     """Serve the fleet until SIGTERM or SIGINT, or until `stop` where one is given; returns what was noticed.
+
+    `until_input_ends`: also until standard input does, which is when whoever holds its other end is gone.
 
     `expect`: file for what every meter must have said for the intervals starting in [start, end), by default from
     commissioning to the last one that has ended. `registry`: file for the meter list, keys included, readable by its
@@ -91,7 +94,10 @@ async def simulate(
             first, last = start or fleet.commissioned_at, end or _last_ended(clock(), period)
             _write(expect, lambda stream: write_expected(stream, fleet, first, last, period))
         await server.start(listener=listener)
-        with _stopped_by_signals(stopped) if stop is None else nullcontext():
+        with (
+            _stopped_by_signals(stopped) if stop is None else nullcontext(),
+            _stopped_by_end_of_input(stopped) if until_input_ends else nullcontext(),
+        ):
             if ready is not None:
                 hosts = list(server.meters)
                 ready(Ready(len(fleet), hosts[0], hosts[-1], port, connections))
@@ -139,3 +145,23 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _stopped_by_end_of_input(stop: asyncio.Event) -> Iterator[None]:
+    """The end of standard input sets `stop` for as long as this lasts."""
+    loop, standard_input = asyncio.get_running_loop(), 0
+
+    def read() -> None:
+        if not os.read(standard_input, 4096):
+            loop.remove_reader(standard_input)
+            stop.set()
+
+    try:
+        loop.add_reader(standard_input, read)
+    except PermissionError:
+        raise SettingsError("standard input is a file, whose end is no signal", remedy="give a pipe") from None
+    try:
+        yield
+    finally:
+        loop.remove_reader(standard_input)

@@ -179,8 +179,8 @@ def simulated_fleet(folder: Path, meters: int, seed: int, start: datetime, end: 
     arguments = [str(part) for option in options.items() for part in option]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "simulators", "--json", *arguments],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", "simulators", "--json", "--until-input-ends", *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

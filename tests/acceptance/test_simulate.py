@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from terminal import Meters, Terminal
+from terminal import HEADEND, LIMIT_S, Meters, Terminal
 
 from drivers.address import parse_address
 from drivers.credentials import CounterRange, Credentials
@@ -76,6 +77,20 @@ def test_it_serves_until_it_is_told_to_stop(terminal: Terminal, number: int) -> 
     program.says(r"3 meters answer at 127\.1\.0\.1 to 127\.1\.0\.3, port \d+", of="out")
     assert program.stop(number) == 0
     assert program.err == ""
+
+
+def test_it_ends_with_the_program_that_holds_its_input(terminal: Terminal) -> None:
+    command = [HEADEND, "simulate", "--meters", "2", "--port", "0", "--until-input-ends"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=terminal.environment)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"2 meters answer")
+        process.stdin.write(b"nothing that it reads\n")
+        process.stdin.flush()
+        process.stdin.close()
+        assert process.wait(LIMIT_S) == 0
+    assert "give a pipe" in terminal.refusal("simulate", "--port", "0", "--until-input-ends", exit_code=3)
 
 
 def test_its_lists_hold_what_was_asked_for_and_keys_are_for_its_owner_alone(terminal: Terminal) -> None:
