@@ -142,9 +142,7 @@ class KeyByStaticUnified:
     def _key(self, suite: Suite, header: GeneralHeader) -> Key:
         nonce = header.transaction_id
         if not nonce:
-            raise SecurityError(
-                "the static unified model needs a transaction-id, which renews its key"
-            )
+            raise SecurityError("the static unified model needs a transaction-id, which renews its key")
         return _agreed(suite, self.agreement_key, self.peer_agreement_key, header, axdr.length(len(nonce)) + nonce)
 
 

@@ -9,6 +9,7 @@ nothing and `Opened.counter` is None: there the caller compares `Opened.transact
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -25,6 +26,11 @@ from drivers.dlms.security.suites import suite_of
 from profiles.errors import SecurityError
 
 TRANSACTION_ID_OCTETS: Final = 8
+
+
+def new_transaction_id() -> bytes:
+    """8 random octets. Under a key agreed by them, the invocation counter still makes every IV another."""
+    return secrets.token_bytes(TRANSACTION_ID_OCTETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,9 @@ class Parties:
             raise SecurityError(f"a protected APDU whose sender is not known by a title of {TITLE_OCTETS} octets")
         return title
 
-    def sending(self, transaction_id: bytes, counter: int) -> GeneralHeader:
-        """The header of an APDU of ours: a transaction-id of our own is the counter, so never used twice."""
-        number = transaction_id or counter.to_bytes(TRANSACTION_ID_OCTETS, "big")
-        return GeneralHeader(number, self.own_title, self.peer_title)
+    def header(self, transaction_id: bytes) -> GeneralHeader:
+        """The header of an APDU of ours; a new transaction where none is given."""
+        return GeneralHeader(transaction_id or new_transaction_id(), self.own_title, self.peer_title)
 
     def received(self, header: GeneralHeader) -> bytes:
         """The title of who sent an APDU with this header to us; SecurityError where it was sent to another."""
@@ -151,12 +156,10 @@ class EndToEndProtection:
     authentication_key: Key
 
     def protect(self, plain: bytes, transaction_id: bytes = b"") -> bytes:
-        counter = self.parties.take_counter()
-        header = self.parties.sending(transaction_id, counter)
+        title, counter = self.parties.own_title, self.parties.take_counter()
+        header = self.parties.header(transaction_id)
         key_info, key = self.keys.for_sending(suite_of(self.control), header)
-        content = protect(
-            self.control, key, self.authentication_key, self.parties.own_title, counter, plain, header.encode()
-        )
+        content = protect(self.control, key, self.authentication_key, title, counter, plain, header.encode())
         return GeneralCiphering(header, key_info, content).encode()
 
     def unprotect(self, apdu: bytes, last_counter: int | None = None) -> Opened:
@@ -188,7 +191,7 @@ class SignatureProtection:
     peer_signing_key: PublicKey
 
     def protect(self, plain: bytes, transaction_id: bytes = b"") -> bytes:
-        header = self.parties.sending(transaction_id, 0 if transaction_id else self.parties.take_counter())
+        header = self.parties.header(transaction_id)
         unsigned = GeneralSigning(header, plain, b"")
         return GeneralSigning(header, plain, self.signing_key.sign(unsigned.signed)).encode()
 
@@ -210,6 +213,7 @@ class LayeredProtection:
     outer: Protection
 
     def protect(self, plain: bytes, transaction_id: bytes = b"") -> bytes:
+        transaction_id = transaction_id or new_transaction_id()
         return self.outer.protect(self.inner.protect(plain, transaction_id), transaction_id)
 
     def unprotect(self, apdu: bytes, last_counter: int | None = None) -> Opened:
