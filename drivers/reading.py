@@ -9,6 +9,7 @@ from drivers.address import Address
 from drivers.credentials import Credentials
 from drivers.dlms import apdu, axdr
 from drivers.dlms.profile_buffer import decode_capture_objects, decode_profile, decode_scaler_unit, decode_scalers
+from drivers.links.transcript import Transcript
 from drivers.session import Session, open_session
 from profiles.datetimes import encode_local
 from profiles.errors import IdentityMismatch, ProtocolError, SettingsError
@@ -38,7 +39,9 @@ class Layout:
     capture_period_s: int
 
 
-async def read_invocation_counter(address: Address, meter_type: MeterType, counter: Obis) -> int:
+async def read_invocation_counter(
+    address: Address, meter_type: MeterType, counter: Obis, *, transcript: Transcript | None = None
+) -> int:
     """The highest invocation counter the meter has seen of this association's clients, by the public client.
 
     It comes in clear, so it is hearsay: the caller bounds what it may do to our own counter.
@@ -46,7 +49,7 @@ async def read_invocation_counter(address: Address, meter_type: MeterType, count
     public = meter_type.associations.get("public")
     if public is None:
         raise SettingsError(f"meter type {meter_type.name} has no public association to read its counter by")
-    async with open_session(address, meter_type, public, Credentials()) as session:
+    async with open_session(address, meter_type, public, Credentials(), transcript=transcript) as session:
         value = axdr.decode(await session.get(AttributeRef(DATA, counter, VALUE)))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0xFFFF_FFFF:
         raise ProtocolError("the invocation counter is no 32-bit number", asked=f"get {counter}")

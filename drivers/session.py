@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
 
 from drivers.address import Address
 from drivers.credentials import Credentials
 from drivers.dlms.association import Association, LastReceived, State, never_heard
-from drivers.links.tcp import TcpLink
+from drivers.links import Link, open_link
+from drivers.links.transcript import Transcript
 from drivers.service import Send, Service, T
 from profiles.errors import HeadEndError, LinkError
 from profiles.meter_type import Association as AssociationType
@@ -29,13 +29,6 @@ LOW_COUNTERS = 4
 
 RELEASE_S = 5.0
 """A release takes no longer, also where the address allows its meter minutes for an answer."""
-
-
-class Link(Protocol):
-    """What carries APDUs; every wait in it has a limit, and ends in a LinkError."""
-
-    async def send(self, apdu: bytes) -> None: ...
-    async def receive(self) -> bytes: ...
 
 
 async def run(service: Service[T], link: Link, before_step: Refill | None = None) -> T:
@@ -67,7 +60,7 @@ async def run(service: Service[T], link: Link, before_step: Refill | None = None
 class Session:
     """An open association with a meter."""
 
-    def __init__(self, link: TcpLink, association: Association, refill: Refill | None = None) -> None:
+    def __init__(self, link: Link, association: Association, refill: Refill | None = None) -> None:
         self.link = link
         self.association = association
         self._refill = refill
@@ -108,16 +101,17 @@ async def open_session(
     server_title: bytes = b"",
     last_received: LastReceived = never_heard,
     refill: Refill | None = None,
+    transcript: Transcript | None = None,
 ) -> AsyncIterator[Session]:
     """Connect and associate; release and close on the way out.
 
     `server_title` is the registered system title (IdentityMismatch if another answers); `last_received` knows the
-    highest invocation counter that this meter has used under the key. Raises LinkError, AccessDenied, MeterBusy,
-    SecurityError, IdentityMismatch, ProtocolError.
+    highest invocation counter that this meter has used under the key; `transcript` records what goes over the link.
+    Raises LinkError, AccessDenied, MeterBusy, SecurityError, IdentityMismatch, ProtocolError.
     """
     association = Association(kind, credentials, server_title=server_title, last_received=last_received)
     server = address.server if address.server is not None else meter_type.server_sap
-    link = await TcpLink.open(address, client=kind.client_sap, server=server)
+    link = await open_link(address, client=kind.client_sap, server=server, transcript=transcript)
     session = Session(link, association, refill)
     try:
         await session._open()

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 from drivers.address import Address, parse_address
 from drivers.credentials import Credentials
 from drivers.dlms.security import Key, Secret
+from drivers.links.transcript import Transcript, write_transcript
 from drivers.reading import Layout, association_of, read_invocation_counter, read_layout, read_profile
 from drivers.session import open_session
 from headend.counter_file import CounterFile, default_counter_file
@@ -59,6 +60,7 @@ class SingleRead:
     system_title: str | None
     counter_file: Path | None
     accept_counter: bool
+    trace: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,14 @@ def read_and_print(wanted: SingleRead, form: Form) -> None:
     """Read the meter, print to stdout. Raises HeadEndError."""
     address = parse_address(wanted.address)
     try:
-        answer = asyncio.run(_read(wanted, address))
+        with write_transcript(wanted.trace) as transcript:
+            answer = asyncio.run(_read(wanted, address, transcript))
     except HeadEndError as error:
         raise error.at(meter=str(address)) from None
     print_intervals(answer, form)
 
 
-async def _read(wanted: SingleRead, address: Address) -> Answer:
+async def _read(wanted: SingleRead, address: Address, transcript: Transcript | None) -> Answer:
     meter_type = load_meter_type(wanted.meter_type)
     kind = association_of(meter_type, address)
     profile = meter_type.profiles.get(wanted.profile)
@@ -97,7 +100,7 @@ async def _read(wanted: SingleRead, address: Address) -> Answer:
         raise SettingsError(f"--from {wanted.start} is not before --to {wanted.end}")
     keys = _keys(wanted, address, kind)
     counters = CounterFile(wanted.counter_file or default_counter_file())
-    credentials = await _credentials(wanted, address, meter_type, kind, keys, counters)
+    credentials = await _credentials(wanted, address, meter_type, kind, keys, counters, transcript)
 
     async def refill() -> None:
         assert credentials.encryption_key is not None
@@ -115,6 +118,7 @@ async def _read(wanted: SingleRead, address: Address) -> Answer:
         server_title=_title(wanted.system_title or keys.get("system_title")),
         last_received=last_received,
         refill=refill if credentials.encryption_key else None,
+        transcript=transcript,
     ) as session:
         try:
             layout = await read_layout(session, profile)
@@ -150,6 +154,7 @@ async def _credentials(
     kind: Association,
     keys: Mapping[str, str],
     counters: CounterFile,
+    transcript: Transcript | None,
 ) -> Credentials:
     secret = _secret(keys, kind)
     if not kind.needs_keys:
@@ -157,7 +162,7 @@ async def _credentials(
     encryption_key, authentication_key = _key(keys, "encryption_key"), _key(keys, "authentication_key")
     heard = -1
     if kind.invocation_counter is not None:
-        heard = await read_invocation_counter(address, meter_type, kind.invocation_counter)
+        heard = await read_invocation_counter(address, meter_type, kind.invocation_counter, transcript=transcript)
         ahead = heard - counters.last_spent(encryption_key)
         if ahead > COUNTER_STEP and not wanted.accept_counter:
             raise UnbelievableCounter(

@@ -1,0 +1,59 @@
+"""Links: from a meter's address to what carries APDUs there and back."""
+
+from __future__ import annotations
+
+from drivers.address import HDLC, LINES, Address, Scheme
+from drivers.links.gateway import GatewayLink
+from drivers.links.hdlc import HdlcLink
+from drivers.links.link import Link
+from drivers.links.mode_e import open_mode_e
+from drivers.links.serial import SerialStream
+from drivers.links.stream import Stream, TcpStream
+from drivers.links.transcript import TracedStream, Transcript
+from drivers.links.udp import UdpStream
+from drivers.links.wrapper import WrapperLink
+
+__all__ = ["Link", "open_link"]
+
+
+async def open_link(address: Address, *, client: int, server: int, transcript: Transcript | None = None) -> Link:
+    """Open the link that an address describes, between these SAPs, ready for an AARQ.
+
+    With a `transcript`, every octet of it is recorded there. Raises LinkError, MeterBusy (another holds the port or the
+    meter), ProtocolError; whatever it raises, nothing stays open.
+    """
+    if transcript is not None:
+        transcript.begin(f"{address} client {client} server {server}")
+    stream = await _open_stream(address, transcript)
+    try:
+        link = await _framed(address, stream, client, server)
+    except BaseException:
+        await stream.close()
+        raise
+    return link if address.gateway is None else GatewayLink(link, address.gateway)
+
+
+async def _open_stream(address: Address, transcript: Transcript | None) -> Stream:
+    def traced(stream: Stream) -> Stream:
+        return stream if transcript is None else TracedStream(stream, transcript)
+
+    if address.scheme in LINES:
+        port = await SerialStream.open(address)
+        stream = traced(port)
+        if address.line.mode_e:
+            try:
+                await open_mode_e(stream, port.set_line, address.timeout_s)
+            except BaseException:
+                await stream.close()
+                raise
+        return stream
+    kind = UdpStream if address.scheme is Scheme.UDP else TcpStream
+    return traced(await kind.open(address.host, address.port, address.timeout_s, name=str(address)))
+
+
+async def _framed(address: Address, stream: Stream, client: int, server: int) -> Link:
+    if address.scheme not in HDLC:
+        return WrapperLink(stream, client=client, server=server, timeout_s=address.timeout_s)
+    link = HdlcLink(stream, client=client, server=server, hdlc=address.hdlc, timeout_s=address.timeout_s)
+    await link.connect()
+    return link

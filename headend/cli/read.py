@@ -14,7 +14,13 @@ class What(enum.StrEnum):
 
 
 def read(
-    address: Annotated[str, typer.Argument(help="Where the meter is: tcp://host:4059 (also ?client=48&timeout=20).")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            help="Where the meter is: tcp://host:4059 (also ?client=48&timeout=20), udp://, hdlc+tcp://, rfc2217://, "
+            "serial:///dev/ttyUSB0?baud=9600 or ?mode=e."
+        ),
+    ],
     what: Annotated[What, typer.Argument(help="What to read.")],
     start: Annotated[
         str, typer.Option("--from", help="First interval start: ISO 8601 (meter's local time), today, yesterday.")
@@ -43,6 +49,9 @@ def read(
     accept_counter: Annotated[
         bool, typer.Option("--accept-counter", help="Believe the meter's counter even if it is far above ours.")
     ] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write each frame, with time and direction and without passwords, to this file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
@@ -74,6 +83,7 @@ def read(
             system_title=system_title,
             counter_file=counters,
             accept_counter=accept_counter,
+            trace=trace,
         ),
         Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE,
     )

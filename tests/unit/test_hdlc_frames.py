@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.hdlc.addresses import HdlcAddress, server_address
@@ -126,6 +126,7 @@ def test_frames_that_share_a_flag_are_frames() -> None:
     assert read(b"\x7e" + octets + b"\x7e") == EVERY_FORM
 
 
+@settings(deadline=None)
 @given(st.lists(information_frames, max_size=5), st.integers(1, 50))
 def test_frames_are_the_same_however_the_link_cuts_them(frames: list[Frame], size: int) -> None:
     octets = b"".join(frame.encode() for frame in frames)
@@ -170,6 +171,7 @@ def test_a_frame_that_lost_an_octet_of_its_check_costs_only_itself() -> None:
         assert read(short + UA) == read(UA)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), information_frames, st.binary(max_size=60))
 def test_a_frame_among_garbage_is_found(before: bytes, frame: Frame, after: bytes) -> None:
     reader = FrameReader()
@@ -177,6 +179,7 @@ def test_a_frame_among_garbage_is_found(before: bytes, frame: Frame, after: byte
     assert frame in list(read_all(reader))
 
 
+@settings(deadline=None)
 @given(information_frames, st.data())
 def test_no_altered_octet_goes_unseen(frame: Frame, data: st.DataObject) -> None:
     octets = bytearray(frame.encode()[1:-1])
@@ -185,6 +188,7 @@ def test_no_altered_octet_goes_unseen(frame: Frame, data: st.DataObject) -> None
         decode_frame(bytes(octets))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_octets_are_a_frame_or_a_protocol_error(octets: bytes) -> None:
     try:
@@ -272,6 +276,7 @@ def test_an_address_for_all_or_for_no_particular_device_reaches_any() -> None:
 parameters = st.builds(Parameters, st.integers(1, 2030), st.integers(1, 2030), st.integers(1, 7), st.integers(1, 7))
 
 
+@settings(deadline=None)
 @given(parameters, parameters)
 def test_both_ends_agree_on_the_same(ours: Parameters, theirs: Parameters) -> None:
     agreed, mirrored = ours.agreed(theirs), theirs.agreed(ours)
