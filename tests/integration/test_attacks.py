@@ -179,14 +179,16 @@ class Playback:
 async def test_an_association_of_an_earlier_cycle_played_back_is_refused(timescale_dsn: str) -> None:
     async with tapped(timescale_dsn) as (place, proxy):
         assert (await place.cycle()).answered == 3
+        place.now += timedelta(hours=1)
+        assert (await place.cycle()).answered == 3
         earlier = [recording for recording in proxy.recordings if recording.client == METER_READER][-1]
         await place.ask("DELETE FROM interval_reading RETURNING 1")
         await place.ask("DELETE FROM watermark RETURNING 1")
         playback = Playback(earlier)
         proxy.forge = playback
-        report = await place.cycle()
+        report = await place.cycle(attempts=1)
         assert (report.answered, report.failed) == (2, {"SecurityError": 1})
-        assert playback.asked >= 2
+        assert playback.asked == 1
         assert await place.complete(GOOD) == [True, True]
         assert await place.stored(BAD) == set()
         ((reason,),) = place.failures().values()
