@@ -134,6 +134,7 @@ def _iv(system_title: bytes, counter: int) -> bytes:
 
 def _check(control: int, encryption_key: Key, authentication_key: Key) -> None:
     suite = suite_of(control)
-    for key in (encryption_key, authentication_key):
-        if len(key.octets) != suite.key_octets:
-            raise SecurityError(f"{suite.name} has keys of {suite.key_octets} octets, not {len(key.octets)}")
+    size = suite.key_octets
+    if len(encryption_key.octets) != size or len(authentication_key.octets) != size:
+        wrong = next(len(key.octets) for key in (encryption_key, authentication_key) if len(key.octets) != size)
+        raise SecurityError(f"{suite.name} has keys of {size} octets, not {wrong}")
