@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-from terminal import Program, Terminal, wait_until
+from terminal import LIMIT_S, QUARTER, Meters, Program, Terminal, wait_until
 
 from headend.demo.compare import DifferenceError, compare
 from headend.store.database import connect
@@ -49,9 +51,20 @@ def test_the_demo_stores_every_interval_and_says_where(terminal: Terminal) -> No
         assert row == (INTERVALS, INTERVALS, INTERVALS)
         keys = connection.execute("SELECT count(*) FROM meter_key").fetchone()
         assert keys == (METERS * 4,)
+        first, last = connection.execute("SELECT min(ts), max(ts) FROM interval_reading").fetchone() or ("", "")
+    # The same fleet once more, in a program that knows nothing of the demo: it must have said the same.
+    again = terminal.meters(METERS, "--start", first.isoformat(), "--end", (last + QUARTER).isoformat())
+    assert asyncio.run(_equal(str(said["dsn"]), again.expect, first, last + QUARTER)) == INTERVALS
+    again.stop()
+    assert said["stop"] == stop[0]
     subprocess.run(["sh", "-c", stop[0]], check=True, timeout=60)
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(str(said["dsn"]), connect_timeout=5)
+
+
+async def _equal(dsn: str, expect: Path, start: datetime, until: datetime) -> int:
+    async with await connect(dsn) as connection:
+        return (await compare(connection, expect, start, until)).equal
 
 
 def test_the_demo_of_200_meters_shows_completeness_a_curve_and_how_to_look_further(terminal: Terminal) -> None:
@@ -86,62 +99,106 @@ def test_where_timescaledb_cannot_be_had_the_embedded_database_serves_and_it_is_
 @pytest.mark.parametrize("root", ["", "in the way"])
 def test_ctrl_c_leaves_no_server_and_no_folder_behind(terminal: Terminal, root: str) -> None:
     environment = {"TSDB_ROOT": str(Path(__file__) / "x")} if root else {}
-    program = terminal.start("demo", "--meters", "2000", **environment)
+    program = terminal.start("demo", "--meters", "2000", TMPDIR=str(terminal.folder), **environment)
     said = program.says(r"the database is (\S+)")
-    port = re.search(r"127\.0\.0\.1:(\d+)", said[0])
     folder = re.search(r"passfile=(/\S*headend-demo-[^/]+)", said[0])
-    assert port is not None
     assert folder is not None
     assert Path(folder[1]).is_dir()
-    os.killpg(program.process.pid, signal.SIGINT)
-    assert program.process.wait(90) == 130
-    assert "Traceback" not in program.err
-    wait_until(lambda: not _listening(int(port[1])), "the database to be gone")
+    assert len(_processes(terminal)) >= 3, "the demo, its meters, its database"
+    _interrupt(program)
     assert not Path(folder[1]).exists()
-    assert not _of_group(program)
+    wait_until(lambda: not _processes(terminal), "everything that the demo started to be gone")
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(said[1], connect_timeout=5)
+    assert not list(terminal.folder.glob("headend-demo-*"))
 
 
-def _listening(port: int) -> bool:
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)
+@pytest.mark.parametrize("moment", [0.0, 0.3, 0.7])
+def test_ctrl_c_while_the_database_starts_leaves_nothing_behind_either(terminal: Terminal, moment: float) -> None:
+    program = terminal.start("demo", TMPDIR=str(terminal.folder))
+    program.says("starting a private TimescaleDB")
+    (data,) = wait_until(lambda: {each["TSDB_DATA"] for each in _processes(terminal) if "TSDB_DATA" in each}, "a start")
+    time.sleep(moment)
+    _interrupt(program)
+    wait_until(lambda: not _processes(terminal), "everything that the demo started to be gone")
+    assert not Path(data).parent.exists()
 
 
-def _of_group(program: Program) -> list[str]:
-    found = subprocess.run(["ps", "-o", "args=", "-g", str(program.process.pid)], capture_output=True, text=True)
-    return found.stdout.split("\n")[:-1]
+def _interrupt(program: Program) -> None:
+    """Ctrl-C at a terminal: all in the foreground get it."""
+    os.killpg(program.process.pid, signal.SIGINT)
+    assert program.process.wait(LIMIT_S) == 130
+    assert "Traceback" not in program.err
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (
-            "UPDATE interval_reading SET wh_import = wh_import + 1 WHERE ts = {}",
-            r"wh_import: the meter said \d+, stored",
-        ),
-        ("UPDATE interval_reading SET voltage = NULL WHERE ts = {}", r"voltage: the meter said \d+, stored is nothing"),
-        ("DELETE FROM interval_reading WHERE ts = {}", "it is not stored, though the meter said it"),
-        ("UPDATE interval_reading SET ts = ts + interval '1 s' WHERE ts = {}", "it is not stored, though"),
-    ],
-)
-async def test_the_first_difference_is_named(
-    terminal: Terminal, empty_timescale_dsn: str, change: str, told: str
-) -> None:
-    until = datetime.now(UTC)
+def _processes(terminal: Terminal) -> list[dict[str, str]]:
+    """The environments of all processes that come from this terminal: they know its folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            pairs = [pair.partition("=") for pair in file.read_bytes().decode(errors="replace").split("\0")]
+            environment = {name: text for name, _, text in pairs}
+            if environment.get("TMPDIR") == str(terminal.folder):
+                found.append(environment)
+    return found
+
+
+SPOIL = """
+CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN NEW.wh_import := NEW.wh_import + 1000; RETURN NEW; END';
+CREATE TRIGGER spoil BEFORE INSERT ON interval_reading FOR EACH ROW
+    WHEN (NEW.meter_id = 2 AND extract(minute FROM NEW.ts) = 45) EXECUTE FUNCTION spoil();
+"""
+
+
+def test_one_wrong_value_ends_the_demo_with_11_and_is_named(terminal: Terminal, timescale_dsn: str) -> None:
+    with psycopg.connect(timescale_dsn) as connection:
+        connection.execute(SPOIL)
+    done = terminal.run("demo", "--json", "--meters", "3", "--dsn", timescale_dsn, exit_code=11)
+    assert done.stdout == ""
+    told = done.stderr.splitlines()[-1]
+    found = re.fullmatch(
+        r"headend: meter NRB24000001, interval \S+:45:00Z: wh_import: the meter said (\d+), stored is (\d+) "
+        r"\(after \d+ equal intervals\)",
+        told,
+    )
+    assert found is not None, told
+    assert int(found[2]) == int(found[1]) + 1000
+
+
+DIFFERENCES = {
+    "UPDATE interval_reading SET wh_import = wh_import + 1 WHERE ts = %s": r"wh_import: the meter said \d+, stored",
+    "UPDATE interval_reading SET voltage = NULL WHERE ts = %s": r"voltage: the meter said \d+, stored is nothing",
+    "DELETE FROM interval_reading WHERE ts = %s": "it is not stored, though the meter said it",
+    "UPDATE interval_reading SET ts = ts + interval '1 s' WHERE ts = %s": "it is not stored, though the meter said it",
+    "INSERT INTO interval_reading (meter_id, interval_s, ts, read_at, quality, source, voltage)"
+    " SELECT meter_id, interval_s, ts + interval '1 s', read_at, quality, source, 1"
+    " FROM interval_reading WHERE ts = %s": "it is stored, though the meter never said it",
+}
+
+
+def test_the_first_difference_is_named(terminal: Terminal, empty_timescale_dsn: str) -> None:
     meters = terminal.meters(1, days=0.25)
-    kek = terminal.folder / "kek"
-    terminal.run("vault", "init", kek)
-    environment = {"HEADEND_DATABASE__DSN": empty_timescale_dsn, "HEADEND_VAULT__KEK_FILE": str(kek)}
+    terminal.run("vault", "init", "kek")
+    environment = {"HEADEND_DATABASE__DSN": empty_timescale_dsn, "HEADEND_VAULT__KEK_FILE": "kek"}
     terminal.run("meters", "import", meters.registry, **environment)
     terminal.run("run", "--once", **environment)
     meters.stop()
-    async with await connect(empty_timescale_dsn) as connection:
-        found = await compare(connection, meters.expect, meters.start, until)
+    asyncio.run(_differences(empty_timescale_dsn, meters))
+
+
+async def _differences(dsn: str, meters: Meters) -> None:
+    """Make each difference in turn, in the middle of what is stored, and undo it."""
+    async with await connect(dsn) as connection:
+        found = await compare(connection, meters.expect, meters.start, meters.end)
         assert found.expected == found.stored == found.equal == meters.expected == 24
-        middle = meters.start + timedelta(hours=3)
-        await connection.execute(change.format("%s").encode(), (middle,))
-        with pytest.raises(DifferenceError, match=told) as caught:
-            await compare(connection, meters.expect, meters.start, until)
-        assert caught.value.exit_code == 11
+        for change, told in DIFFERENCES.items():
+            async with connection.transaction(force_rollback=True):
+                await connection.execute(change.encode(), (meters.start + timedelta(hours=3),))
+                with pytest.raises(DifferenceError, match=told) as caught:
+                    await compare(connection, meters.expect, meters.start, meters.end)
+            assert caught.value.exit_code == 11
+            assert meters.rows[0]["serial"] in str(caught.value)
 
 
 def test_help_starts_at_once_and_every_command_teaches_by_an_example(terminal: Terminal) -> None:
