@@ -126,6 +126,7 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.headend = HEADEND
         ours = ("HEADEND_", "PG", "TSDB_", "XDG_STATE", "FORCE_COLOR", "GITHUB_", "PY_COLORS")
         self.environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
         self.environment["XDG_STATE_HOME"] = str(folder / "state")
@@ -136,7 +137,7 @@ class Terminal:
     ) -> subprocess.CompletedProcess[str]:
         """`headend` with these arguments; any other exit code fails the test."""
         done = subprocess.run(
-            [HEADEND, *arguments],
+            [self.headend, *arguments],
             cwd=self.folder,
             env=self.environment | environment,
             input=given,
@@ -163,7 +164,7 @@ class Terminal:
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("w") as stdout, err.open("w") as stderr:
             process = subprocess.Popen(
-                [HEADEND, *arguments],
+                [self.headend, *arguments],
                 cwd=self.folder,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
