@@ -291,7 +291,15 @@ class Association:
                 keys.counters.take(),
                 meter_challenge,
             )
-        answer = yield from self._action(REPLY_TO_HLS_AUTHENTICATION, axdr.octet_string(proof))
+        try:
+            answer = yield from self._action(REPLY_TO_HLS_AUTHENTICATION, axdr.octet_string(proof))
+        except AccessDenied as error:
+            raise AccessDenied(
+                f"the meter did not accept our proof: {error.message}",
+                asked="associate, HLS pass 3",
+                remedy="the HLS secret or a key is not the meter's",
+                retry=error.retry,
+            ) from None
         returned = axdr.decode(answer) if answer is not None else None
         if not isinstance(returned, bytes):
             raise ProtocolError("the meter sent no proof of itself", asked="associate, HLS pass 4")

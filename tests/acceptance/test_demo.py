@@ -210,5 +210,8 @@ def test_help_starts_at_once_and_every_command_teaches_by_an_example(terminal: T
     assert time.monotonic() - began < 30
     for command in ("demo", "run", "read", "simulate", "status", "meters", "db", "vault"):
         assert re.search(rf"^│ {command} ", shown, re.MULTILINE)
-    for command in (["demo"], ["run"], ["read"], ["simulate"], ["status"], ["meters", "import"], ["meters", "list"]):
-        assert "Example: " in terminal.run(*command, "--help").stdout
+    for command in (
+        *(["demo"], ["run"], ["read"], ["simulate"], ["status"], ["db", "migrate"], ["vault", "init"]),
+        *(["meters", "import"], ["meters", "list"], ["meters", "unpark"]),
+    ):
+        assert f"Example: headend {' '.join(command)}" in terminal.run(*command, "--help").stdout.replace("`", "")

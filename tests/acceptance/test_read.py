@@ -8,13 +8,14 @@ import json
 import os
 import pty
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from terminal import HEADEND, Meters, Terminal
+from terminal import HEADEND, LIMIT_S, Meters, Terminal
 
 RANGE = ("--from", "yesterday", "--to", "now")
 
@@ -80,6 +81,28 @@ def test_a_wrong_key_or_password_is_said_in_one_line(terminal: Terminal) -> None
             assert secret not in told
 
 
+def test_each_association_says_what_it_refuses(terminal: Terminal, meters: Meters) -> None:
+    row = meters.rows[0]
+    keys = terminal.folder / "meter.toml"
+    keys.write_text("\n".join(f'{name} = "{row[name]}"' for name in ("encryption_key", "authentication_key")))
+    for secret in ("0123456789ABCDEF", "short"):
+        told = terminal.refusal(
+            "read", f"{row['address']}?client=48", "block-load", "--keys", keys, exit_code=7, HEADEND_SECRET=secret
+        )
+        assert "associate, HLS pass 3: " in told
+        assert "the HLS secret or a key is not the meter's" in told
+        assert secret not in told
+    told = terminal.refusal("read", f"{row['address']}?client=16", "block-load", exit_code=7)
+    assert "read-write denied" in told
+
+
+def test_another_meter_than_the_one_of_the_list_is_refused(terminal: Terminal, meters: Meters) -> None:
+    text = meters.registry.read_text()
+    meters.registry.write_text(text.replace(meters.rows[0]["system_title"], "0102030405060708"))
+    told = terminal.refusal("read", meters.address(), "block-load", "--keys", meters.registry, exit_code=9)
+    assert "0102030405060708" in told
+
+
 def test_another_meter_at_the_address_is_refused(terminal: Terminal, meters: Meters) -> None:
     title = meters.rows[1]["system_title"]
     told = terminal.refusal(
@@ -128,6 +151,21 @@ def test_keys_are_asked_for_at_a_terminal_and_not_shown(terminal: Terminal, mete
     assert b"wh_import" in shown
     for name in ("encryption_key", "authentication_key", "lls_secret"):
         assert row[name].encode() not in shown
+
+
+def test_without_a_terminal_nothing_is_asked_and_nothing_waits(terminal: Terminal, meters: Meters) -> None:
+    done = subprocess.run(
+        [HEADEND, "read", meters.address(), "block-load", "--ask"],
+        env=terminal.environment,
+        input="typed in vain\n",
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        start_new_session=True,
+    )
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "without a terminal" in done.stderr.splitlines()[-1]
 
 
 @contextmanager
