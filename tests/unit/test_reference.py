@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel
+from typer.main import get_command
 
+from headend.cli.main import app
 from headend.demo.compare import DifferenceError
 from headend.meter_list import COLUMNS
 from headend.settings import Settings, load_settings
@@ -24,6 +26,22 @@ def test_every_exit_code_is_explained() -> None:
     used = {0, 2, 130, DifferenceError.exit_code} | {kind.exit_code for kind in kinds}
     section = REFERENCE.split("## Exit codes")[1].split("##")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)} == used
+
+
+def test_every_command_and_no_other_is_listed() -> None:
+    names = set()
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", {})
+        names |= {f"{name} {each}" for each in below} or {name}
+    section = REFERENCE.split("## Commands")[1].split("**Addresses.**")[0]
+    listed = set()
+    for cell in re.findall(r"^\| (`headend .*?) \|", section.replace("\\|", "/"), re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", cell)
+        words = first.split()
+        listed |= {" ".join(words[1:3]) if " ".join(words[1:3]) in names else words[1]} | {
+            f"{words[1]} {other.split()[0]}" for other in others
+        }
+    assert listed == names
 
 
 def test_every_column_of_the_meter_list_is_explained() -> None:
