@@ -9,11 +9,11 @@ from drivers.links.link import Link
 from drivers.links.mode_e import open_mode_e
 from drivers.links.serial import SerialStream
 from drivers.links.stream import Stream, TcpStream
-from drivers.links.transcript import TracedStream, Transcript
+from drivers.links.transcript import Recording, ReplayStream, TracedStream, Transcript
 from drivers.links.udp import UdpStream
 from drivers.links.wrapper import WrapperLink
 
-__all__ = ["Link", "open_link"]
+__all__ = ["Link", "open_link", "replay_link"]
 
 
 async def open_link(address: Address, *, client: int, server: int, transcript: Transcript | None = None) -> Link:
@@ -26,11 +26,22 @@ async def open_link(address: Address, *, client: int, server: int, transcript: T
         transcript.begin(f"{address} client {client} server {server}")
     stream = await _open_stream(address, transcript)
     try:
-        link = await _framed(address, stream, client, server)
+        return await _framed(address, stream, client, server)
     except BaseException:
         await stream.close()
         raise
-    return link if address.gateway is None else GatewayLink(link, address.gateway)
+
+
+async def replay_link(recording: Recording, address: Address, *, client: int, server: int) -> Link:
+    """A link on which a recorded connection happens again; LinkError as soon as we do something else than then."""
+
+    async def set_baud(baud: int) -> None:
+        """A recording has no speed."""
+
+    stream = ReplayStream(recording)
+    if address.line.mode_e:
+        await open_mode_e(stream, set_baud, address.timeout_s)
+    return await _framed(address, stream, client, server)
 
 
 async def _open_stream(address: Address, transcript: Transcript | None) -> Stream:
@@ -42,7 +53,7 @@ async def _open_stream(address: Address, transcript: Transcript | None) -> Strea
         stream = traced(port)
         if address.line.mode_e:
             try:
-                await open_mode_e(stream, port.set_line, address.timeout_s)
+                await open_mode_e(stream, port.set_baud, address.timeout_s)
             except BaseException:
                 await stream.close()
                 raise
@@ -52,8 +63,11 @@ async def _open_stream(address: Address, transcript: Transcript | None) -> Strea
 
 
 async def _framed(address: Address, stream: Stream, client: int, server: int) -> Link:
-    if address.scheme not in HDLC:
-        return WrapperLink(stream, client=client, server=server, timeout_s=address.timeout_s)
-    link = HdlcLink(stream, client=client, server=server, hdlc=address.hdlc, timeout_s=address.timeout_s)
-    await link.connect()
-    return link
+    link: Link
+    if address.scheme in HDLC:
+        data_link = HdlcLink(stream, client=client, server=server, hdlc=address.hdlc, timeout_s=address.timeout_s)
+        await data_link.connect()
+        link = data_link
+    else:
+        link = WrapperLink(stream, client=client, server=server, timeout_s=address.timeout_s)
+    return link if address.gateway is None else GatewayLink(link, address.gateway)

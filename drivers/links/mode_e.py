@@ -6,6 +6,8 @@
     both                            change to that speed, 8 data bits, no parity
 
 Some meters repeat the acknowledgement at the new speed: it is waited for, but a meter that does not is none the worse.
+The one rule: the port stays at 8 data bits without parity, and 7 bits with even parity are made here, of the same bits
+on the line; there are adapters and serial servers that can do nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from drivers.links.stream import Stream
 from profiles.errors import LinkTimeout, ProtocolError
@@ -27,12 +29,6 @@ REACTION_S: Final = 1.5
 
 _SIGN_ON: Final = b"/?!\r\n"
 _LONGEST: Final = 128
-
-
-class ChangeLine(Protocol):
-    """Changes the speed and the form of characters of a line."""
-
-    def __call__(self, baud: int, *, seven_even: bool = False) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +58,38 @@ def acknowledgement(baud: int) -> bytes:
     return b"\x062" + letter + b"2\r\n"
 
 
-async def open_mode_e(stream: Stream, set_line: ChangeLine, timeout_s: float) -> Identification:
-    """Sign on, and leave the line ready for HDLC. LinkTimeout, ProtocolError."""
-    await set_line(SIGN_ON_BAUD, seven_even=True)
-    await stream.send(_SIGN_ON)
-    line = await _line(stream, timeout_s)
-    if line == _SIGN_ON.strip():  # the echo of an optical head
-        line = await _line(stream, timeout_s)
-    identification = decode_identification(line)
+def with_parity(text: bytes) -> bytes:
+    """Characters of 7 bits, with even parity in the eighth."""
+    return bytes(octet | (octet.bit_count() & 1) << 7 for octet in text)
+
+
+async def open_mode_e(stream: Stream, set_baud: Callable[[int], Awaitable[None]], timeout_s: float) -> Identification:
+    """Sign on, on a line at 300 baud, and leave it ready for HDLC. LinkTimeout, ProtocolError."""
+    await stream.send(with_parity(_SIGN_ON))
+    identification = decode_identification(await _answer(stream, timeout_s))
     if not identification.hdlc:
         raise ProtocolError(
             f"the meter {identification.maker}{identification.text!r} does not know HDLC in mode E",
             remedy="leave mode=e out if it speaks HDLC from the start",
         )
     reply = acknowledgement(identification.baud)
-    await stream.send(reply)
-    await set_line(identification.baud)
-    await _until(stream, reply, min(REACTION_S, timeout_s))
+    await stream.send(with_parity(reply))
+    # Adapters and serial servers say that all is sent while it is still on its way, ten bits a character.
+    await asyncio.sleep(len(reply) * 10 / SIGN_ON_BAUD)
+    await set_baud(identification.baud)
+    await _collect(stream, min(REACTION_S, timeout_s), lambda heard: reply in heard)
     return identification
 
 
-async def _line(stream: Stream, timeout_s: float) -> bytes:
-    octets = await _collect(stream, timeout_s, lambda heard: b"\n" in heard)
-    if b"\n" not in octets:
+async def _answer(stream: Stream, timeout_s: float) -> bytes:
+    """The line that answers the sign-on; optical heads give back an echo of it first."""
+    octets = await _collect(stream, timeout_s, lambda heard: b"\n" in heard.removeprefix(_SIGN_ON))
+    line, end, _ = octets.removeprefix(_SIGN_ON).partition(b"\n")
+    if not end:
         raise LinkTimeout(
             f"no identification within {timeout_s:g} s", remedy="see where the optical head sits, and the meter's power"
         )
-    return octets[: octets.index(b"\n")].strip(b"\r\0")
-
-
-async def _until(stream: Stream, expected: bytes, limit_s: float) -> None:
-    """Wait for the meter's own acknowledgement, or for the time in which it would have come."""
-    await _collect(stream, limit_s, lambda heard: expected in heard)
+    return line.strip(b"\r\0")
 
 
 async def _collect(stream: Stream, limit_s: float, enough: Callable[[bytes], bool]) -> bytes:
@@ -102,5 +98,8 @@ async def _collect(stream: Stream, limit_s: float, enough: Callable[[bytes], boo
     deadline = clock() + limit_s
     heard = b""
     while not enough(heard) and len(heard) < _LONGEST and (left := deadline - clock()) > 0:
-        heard += bytes(octet & 0x7F for octet in await stream.receive(left))
+        octets = await stream.receive(left)
+        if not octets:
+            break
+        heard += bytes(octet & 0x7F for octet in octets)
     return heard

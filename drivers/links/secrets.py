@@ -68,7 +68,7 @@ def _in_request(apdu: bytes) -> Spans:
     """The data of a SET or ACTION on a class that holds secrets; all of a list or a block, which may carry any."""
     normal, class_id = apdu[1] == 1, int.from_bytes(apdu[3:5], "big")
     if not normal:
-        return ((3, len(apdu)),)
+        return ((2, len(apdu)),)
     return ((12, len(apdu)),) if class_id in _SECRET_CLASSES else ()
 
 

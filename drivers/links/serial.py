@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 import serial
 
 from drivers.address import Address, Scheme
+from drivers.links.mode_e import SIGN_ON_BAUD
 from drivers.links.stream import Spans
 from profiles.errors import LinkError, LinkTimeout, MeterBusy
 
@@ -29,7 +30,7 @@ _READ: Final = 4096
 
 
 class SerialStream:
-    """An open port, 8 data bits without parity unless `set_line` says otherwise."""
+    """An open port, 8 data bits without parity."""
 
     def __init__(self, name: str, timeout_s: float) -> None:
         self._name = name
@@ -58,7 +59,7 @@ class SerialStream:
         return stream
 
     def _open(self, address: Address) -> None:
-        baud = 300 if address.line.mode_e else address.line.baud
+        baud = SIGN_ON_BAUD if address.line.mode_e else address.line.baud
         if address.scheme is Scheme.SERIAL:
             self._port = serial.Serial(address.host, baud, timeout=SLICE_S, exclusive=True)
         else:
@@ -66,15 +67,12 @@ class SerialStream:
             url = f"rfc2217://{host}:{address.port}?timeout={address.timeout_s:g}"
             self._port = serial.serial_for_url(url, baudrate=baud, timeout=SLICE_S)
 
-    async def set_line(self, baud: int, *, seven_even: bool = False) -> None:
-        """Change the speed; `seven_even`: 7 data bits and even parity, else 8 and none."""
-        await self._do(partial(self._set_line, baud, seven_even))
+    async def set_baud(self, baud: int) -> None:
+        """Change the speed."""
+        await self._do(partial(self._set_baud, baud))
 
-    def _set_line(self, baud: int, seven_even: bool) -> None:
-        port = self._opened()
-        port.baudrate = baud
-        port.bytesize = serial.SEVENBITS if seven_even else serial.EIGHTBITS
-        port.parity = serial.PARITY_EVEN if seven_even else serial.PARITY_NONE
+    def _set_baud(self, baud: int) -> None:
+        self._opened().baudrate = baud
 
     async def send(self, octets: bytes, hidden: Spans = ()) -> None:
         """Returns when the octets are on the line, so that a wait for the answer begins where it should."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.address import Address, parse_address
+from drivers.address import Address, Gateway, Hdlc, Line, Scheme, parse_address
 from profiles.errors import SettingsError
 
 
@@ -92,3 +92,62 @@ HOSTS = st.from_regex(r"[a-z][a-z0-9-]{0,20}(\.[a-z]{2,5})?", fullmatch=True) | 
 def test_an_address_is_read_back_from_what_it_shows(host: str, port: int) -> None:
     address = Address(host, port)
     assert place(parse_address(str(address))) == place(address)
+
+
+# --- the other links ------------------------------------------------------------------------------------------
+
+TTY = "/dev/ttyUSB0"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("udp://[::1]:4060?client=48", Address("::1", 4060, 48, scheme=Scheme.UDP)),
+        ("hdlc+tcp://h", Address("h", scheme=Scheme.HDLC_TCP)),
+        ("hdlc+tcp://h?physical=17&octets=4", Address("h", scheme=Scheme.HDLC_TCP, hdlc=Hdlc(17, 4))),
+        ("hdlc+tcp://h?information=128&window=1", Address("h", scheme=Scheme.HDLC_TCP, hdlc=Hdlc(None, None, 128, 1))),
+        ("serial:///dev/ttyUSB0?baud=19200", Address(TTY, scheme=Scheme.SERIAL, line=Line(19200))),
+        ("serial:/dev/ttyUSB0?mode=e", Address(TTY, scheme=Scheme.SERIAL, line=Line(9600, True))),
+        ("serial:COM3", Address("COM3", scheme=Scheme.SERIAL)),
+        ("rfc2217://h:2217?mode=E", Address("h", 2217, scheme=Scheme.RFC2217, line=Line(9600, True))),
+        ("tcp://h?gateway=0a0B&network=3", Address("h", gateway=Gateway(3, b"\x0a\x0b"))),
+        ("serial:COM3?gateway=01", Address("COM3", scheme=Scheme.SERIAL, gateway=Gateway(0, b"\x01"))),
+    ],
+)
+def test_every_kind_of_link_is_understood(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tcp://h?physical=17", "unknown key 'physical' for tcp"),
+        ("udp://h?baud=9600", "unknown key 'baud' for udp"),
+        ("hdlc+tcp://h?mode=e", "unknown key 'mode' for hdlc"),
+        ("serial://", "no serial port"),
+        ("serial:COM3?baud=9601", "baud=9601 is out of range"),
+        ("serial:COM3?mode=c", "mode=c is out of range"),
+        ("serial:COM3?mode=e&baud=9600", "the meter tells the speed"),
+        ("rfc2217://h", "names no port"),
+        ("hdlc+tcp://h?octets=3", "octets=3 is out of range"),
+        ("hdlc+tcp://h?octets=4", "not an HDLC address"),
+        ("hdlc+tcp://h?server=200", "not an HDLC address"),
+        ("hdlc+tcp://h?window=8", "window=8 is out of range"),
+        ("tcp://h?network=1", "no use without gateway"),
+        ("tcp://h?gateway=", "gateway= is out of range"),
+        ("tcp://h?client=1&client=2", "client comes twice"),
+    ],
+)
+def test_what_does_not_fit_a_link_is_refused(text: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        parse_address(text)
+
+
+def test_an_address_shows_what_tells_meters_on_one_line_apart_and_nothing_else() -> None:
+    for text, shown in [
+        ("serial:///dev/ttyUSB0?baud=300&physical=17&client=48", "serial:/dev/ttyUSB0?physical=17"),
+        ("tcp://h?gateway=0A&client=48&timeout=3", "tcp://h:4059?gateway=0a&network=0"),
+        ("hdlc+tcp://[::1]:1?window=1", "hdlc+tcp://[::1]:1"),
+    ]:
+        assert str(parse_address(text)) == shown
+        assert str(parse_address(shown)) == shown
