@@ -73,6 +73,12 @@ def demo_database(dsn: str | None, keep: bool, say: Callable[[str], None]) -> It
                 say(f"the database is kept: {database.shown}\nto stop and remove it: {database.stop}")
 
 
+def _finish_undisturbed() -> None:
+    """An impatient second Ctrl-C does not end the cleaning up, whose every step has a limit."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _timescaledb(folder: Path, undo: contextlib.ExitStack, say: Callable[[str], None]) -> DemoDatabase | None:
     """A private TimescaleDB in `folder`; None where this machine cannot have it, which is said. Raises StoreError."""
     script = project_file("tests/services/timescaledb.sh")
@@ -80,6 +86,7 @@ def _timescaledb(folder: Path, undo: contextlib.ExitStack, say: Callable[[str], 
     environment = os.environ | {"TSDB_DATA": str(data)}
     say("starting a private TimescaleDB (the first time, it is fetched from the Debian mirror)")
     undo.callback(_run_script, script, "stop", environment)
+    undo.callback(_finish_undisturbed)
     done = _run_script(script, "start", environment)
     said = [line.removeprefix("timescaledb.sh: ") for line in done.stderr.strip().splitlines()] or ["no reason given"]
     if done.returncode == NOT_TO_BE_HAD:
@@ -97,6 +104,7 @@ def _embedded(folder: Path, undo: contextlib.ExitStack) -> DemoDatabase:
     """The embedded PostgreSQL in `folder`. Raises StoreError."""
     server = EmbeddedPostgres(folder / "postgresql")
     undo.callback(server.stop)
+    undo.callback(_finish_undisturbed)
     dsn = server.start()
     process = shlex.quote(str(folder / "postgresql" / "cluster" / "postmaster.pid"))
     stop = f"pid=$(head -1 {process}); kill -INT $pid; tail --pid=$pid -f /dev/null; rm -rf {shlex.quote(str(folder))}"
@@ -124,6 +132,7 @@ def _run_script(script: Path, call: str, environment: dict[str, str]) -> subproc
         _end_session(process)
         return subprocess.CompletedProcess(command, NOT_TO_BE_HAD, "", f"no end within {DATABASE_START_S} s")
     except BaseException:
+        _finish_undisturbed()
         _end_session(process)
         raise
     return subprocess.CompletedProcess(command, process.returncode, said, errors)

@@ -125,8 +125,11 @@ def test_ctrl_c_while_the_database_starts_leaves_nothing_behind_either(terminal:
 
 
 def _interrupt(program: Program) -> None:
-    """Ctrl-C at a terminal: all in the foreground get it."""
+    """Ctrl-C at a terminal, by an impatient hand: all in the foreground get it, twice."""
     os.killpg(program.process.pid, signal.SIGINT)
+    time.sleep(0.2)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.process.pid, signal.SIGINT)
     assert program.process.wait(LIMIT_S) == 130
     assert "Traceback" not in program.err
 
