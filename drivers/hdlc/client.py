@@ -135,8 +135,10 @@ class HdlcClient:
         """Agree on parameters. MeterBusy where the meter refuses, LinkTimeout where it is silent, ProtocolError."""
         self._frames.reset()
         self._start()
+        # Where we offer no more than the default we say nothing: the oldest meters take no other SNRM.
+        offer = b"" if self._offered == Parameters() else self._offered.encode()
         for _ in range(ATTEMPTS):
-            yield self._write(Kind.SNRM, information=self._offered.encode())
+            yield self._write(Kind.SNRM, information=offer)
             while (frame := (yield from self._frame(self._timeout_s / ATTEMPTS))) is not None:
                 if frame.kind is Kind.UA:
                     self.parameters = self._offered.agreed(decode_parameters(frame.information))

@@ -26,9 +26,7 @@ class Parameters:
     window_receive: int = 1
 
     def encode(self) -> bytes:
-        """The information field of an SNRM or UA; empty where all is as by default, which the oldest meters prefer."""
-        if self == Parameters():
-            return b""
+        """The information field of an SNRM or UA."""
         fields = b"".join(
             bytes([identifier, len(value)]) + value
             for identifier, value in (

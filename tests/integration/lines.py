@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import serial
 from serial.rfc2217 import PortManager
@@ -228,9 +228,20 @@ def serial_meter(place: Place) -> Iterator[Terminal]:
 
 
 class ModeE:
-    """A meter with an optical port: silent until signed on at 300 baud, then HDLC, at its own speed only."""
+    """A meter with an optical port: silent until signed on at 300 baud, then HDLC, at its own speed only.
 
-    def __init__(self, place: Place, *, identification: bytes = rb"/NRB5\2HC101", repeats: bool = True) -> None:
+    `repeats`: it repeats the acknowledgement. `coded`: what adds parity, where the client leaves that to the port.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        identification: bytes = rb"/NRB5\2HC101",
+        repeats: bool = True,
+        coded: Callable[[bytes], bytes] = with_parity,
+    ) -> None:
+        self._coded = coded
         self.terminal = Terminal(self._answer)
         self.speeds: list[int] = []
         self._hdlc = place.hdlc()
@@ -244,20 +255,21 @@ class ModeE:
         if self._signed_on:
             return self._hdlc.receive(octets) if self.terminal.baud == 9600 else b""
         assert self.terminal.baud == 300
-        assert octets == with_parity(bytes(octet & 0x7F for octet in octets))
-        self._line += bytes(octet & 0x7F for octet in octets)
+        text = bytes(octet & 0x7F for octet in octets)
+        assert octets == self._coded(text)
+        self._line += text
         if self._line == b"/?!\r\n":
             self._line = b""
-            return with_parity(self._identification + b"\r\n")
+            return self._coded(self._identification + b"\r\n")
         if self._line == b"\x06252\r\n":
             self._signed_on = True
-            return with_parity(self._line) if self._repeats else b""
+            return self._coded(self._line) if self._repeats else b""
         return b""
 
 
 @contextmanager
-def mode_e_meter(place: Place, **options: bytes | bool) -> Iterator[ModeE]:
-    meter = ModeE(place, **options)  # type: ignore[arg-type]
+def mode_e_meter(place: Place, **options: Any) -> Iterator[ModeE]:
+    meter = ModeE(place, **options)
     try:
         yield meter
     finally:

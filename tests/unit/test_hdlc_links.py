@@ -169,6 +169,13 @@ def test_default_parameters_are_not_told() -> None:
     assert client.parameters == Parameters()
 
 
+def test_a_server_tells_its_parameters_even_where_they_are_the_default() -> None:
+    # A client that finds none in the UA may take its own for agreed.
+    client, line = connected(Echo(), Parameters(1024, 1024, 7, 7), theirs=Parameters())
+    assert line.heard[0].information == bytes.fromhex("8180120501800601800704000000010804000000 01")
+    assert client.parameters == Parameters()
+
+
 def test_an_apdu_without_an_answer_leaves_the_turn_usable() -> None:
     client, line = connected(Echo(lambda apdu: b"" if apdu == b"quiet" else apdu))
     line.run(client.send(b"quiet"))
