@@ -22,7 +22,7 @@ from headend.store.database import Pool, borrow
 from headend.store.layouts import save_layouts
 from headend.store.rows import MeterIntervals
 from headend.store.writer import Writer, Written
-from profiles.errors import StoreError
+from profiles.errors import HeadEndError, StoreError
 
 ROWS: Final = 10_000
 SECONDS: Final = 1.0
@@ -67,7 +67,8 @@ class Batches:
     async def open(self) -> AsyncIterator[None]:
         """Write as long as this lasts, and all that was put before it ends.
 
-        Raises StoreError, and cancels what goes on inside, when a batch can't be written.
+        Raises StoreError, and cancels what goes on inside, when a batch can't be written; and whatever error of ours
+        is raised inside, as itself.
         """
         try:
             async with asyncio.TaskGroup() as writers:
@@ -77,7 +78,7 @@ class Batches:
                 for _ in range(WRITERS):
                     await self._queue.put(None)
         except BaseExceptionGroup as group:
-            refused, others = group.split(StoreError)
+            refused, others = group.split(HeadEndError)
             if refused is None or others is not None:
                 raise
             raise _first(refused) from None
@@ -143,7 +144,7 @@ class Batches:
         log.debug("batch_written", sessions=len(batch), inserted=written.inserted, updated=written.updated)
 
 
-def _first(group: BaseExceptionGroup[StoreError]) -> StoreError:
+def _first(group: BaseExceptionGroup[HeadEndError]) -> HeadEndError:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 

@@ -45,6 +45,7 @@ class Meter:
     """None: it is read."""
     last_contact: datetime | None
     last_error: str | None
+    """Why the last try failed; None: it worked, or there was none."""
 
 
 @dataclass(frozen=True, slots=True)

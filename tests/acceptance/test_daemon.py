@@ -159,3 +159,31 @@ def test_settings_and_keys_that_are_wrong_are_named_in_one_line(operator: Operat
     assert f"chmod 600 {operator.kek}" in told
     told = operator.terminal.refusal("db", "migrate", "--dsn", "postgresql://nobody@127.0.0.1:9/none", exit_code=10)
     assert "database" in told
+
+
+def test_another_key_encryption_key_is_said_in_one_line_and_ends_the_daemon(operator: Operator) -> None:
+    meters = operator.terminal.meters(2)
+    operator.run("meters", "import", meters.registry)
+    other = operator.terminal.folder / "other"
+    operator.terminal.run("vault", "init", other)
+    environment = operator.environment | {"HEADEND_VAULT__KEK_FILE": str(other)}
+    for command in (["run", "--once"], ["run"]):
+        done = operator.terminal.run(*command, exit_code=3, **environment)
+        assert "Traceback" not in done.stderr
+        assert "give the right one in vault.kek_file" in done.stderr.splitlines()[-1]
+    assert operator.stored() == 0
+    meters.stop()
+
+
+def test_a_meter_that_answers_again_is_listed_without_its_old_error(operator: Operator) -> None:
+    meters = operator.terminal.meters(1)
+    right = meters.registry.read_text()
+    meters.registry.write_text(right.replace(meters.address(), "tcp://127.0.0.1:9"))
+    operator.run("meters", "import", meters.registry)
+    operator.run("run", "--once", exit_code=1)
+    assert "127.0.0.1:9" in json.loads(operator.run("meters", "list", "--json"))[0]["last_error"]
+    meters.registry.write_text(right)
+    operator.run("meters", "import", meters.registry)
+    operator.run("run", "--once")
+    assert json.loads(operator.run("meters", "list", "--json"))[0]["last_error"] is None
+    meters.stop()
