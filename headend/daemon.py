@@ -23,7 +23,7 @@ from headend.store.embedded import EmbeddedPostgres
 from headend.store.migrate import migrate
 from headend.store.writer import Writer
 from headend.vault import Vault, load_kek
-from profiles.errors import StoreError
+from profiles.errors import SettingsError, StoreError
 from profiles.loader import load_meter_type, meter_types
 from profiles.meter_type import MeterType
 
@@ -50,13 +50,22 @@ def load_types(settings: Settings) -> dict[str, MeterType]:
 
 
 @contextlib.contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The DSN of the settings, or of the embedded PostgreSQL, running for as long as this lasts. StoreError."""
+def database(settings: Settings, *, make: bool = True) -> Iterator[str]:
+    """The DSN of the settings, or of the embedded PostgreSQL, running for as long as this lasts.
+
+    Who only looks makes no cluster (`make`): SettingsError where there is none. Raises StoreError.
+    """
     if settings.database.dsn:
         yield settings.database.dsn
-    else:
-        with EmbeddedPostgres(settings.database.folder) as dsn:
-            yield dsn
+        return
+    server = EmbeddedPostgres(settings.database.folder)
+    if not make and not server.exists():
+        raise SettingsError(
+            f"no database is named, and there is no embedded one in {settings.database.folder}",
+            remedy="set database.dsn by --config, HEADEND_DATABASE__DSN or --dsn",
+        )
+    with server as dsn:
+        yield dsn
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from profiles.channels import CHANNELS, Channel
 from profiles.intervals import IntervalBatch, Quality
+from profiles.units import unit_symbol
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from headend.registry import Meter
     from headend.single_read import Answer
     from headend.store.status import Completeness, Trouble
-
-UNIT_NAMES = {27: "W", 28: "VA", 29: "var", 30: "Wh", 31: "VAh", 32: "varh", 33: "A", 35: "V", 44: "Hz", 255: ""}
 
 
 class Form(enum.Enum):
@@ -89,7 +88,7 @@ def _print_json(answer: Answer, channels: list[Channel], rows: list[tuple[dateti
         "interval_s": answer.layout.capture_period_s,
         "from": answer.start.isoformat(),
         "to": answer.end.isoformat(),
-        "units": {channel.name: UNIT_NAMES.get(channel.unit, str(channel.unit)) for channel in channels},
+        "units": {channel.name: unit_symbol(channel.unit) for channel in channels},
         "intervals": [
             {"start": start.isoformat(), **dict(zip(names, values, strict=True)), "quality": marks}
             for start, values, marks in rows
@@ -115,7 +114,7 @@ def _print_table(answer: Answer, channels: list[Channel], rows: list[tuple[datet
     table.add_column("starts", no_wrap=True)
     for channel in channels:
         heading = "\n".join(channel.name.split("_"))
-        table.add_column(f"{heading}\n{UNIT_NAMES.get(channel.unit, '')}", justify="right", no_wrap=True)
+        table.add_column(f"{heading}\n{unit_symbol(channel.unit)}", justify="right", no_wrap=True)
     if any(marks for _, _, marks in rows):
         table.add_column("quality")
     for start, values, marks in rows:
@@ -139,6 +138,8 @@ def print_status(divisions: Sequence[Completeness], troubles: Sequence[Trouble])
     _print_whole(completeness_table(divisions))
     for trouble in troubles:
         print(trouble.reason if trouble.meter in trouble.reason else f"{trouble.meter}: {trouble.reason}")
+    if any(trouble.reason.startswith("parked: ") for trouble in troubles):
+        print("a parked meter is left alone until its fault is mended and `headend meters unpark NAME` says so")
 
 
 def completeness_table(divisions: Sequence[Completeness]) -> Table:

@@ -87,7 +87,7 @@ def list_(
                 meters += part
         return [meter for meter in meters if meter.parked_reason is not None or not parked]
 
-    with daemon.database(settings) as place:
+    with daemon.database(settings, make=False) as place:
         meters = asyncio.run(load(place))
     if as_json:
         typer.echo(json.dumps([_as_json(meter) for meter in meters]))
@@ -129,6 +129,6 @@ def unpark(
     from headend.unpark import unpark as again
 
     settings = settings_of(config, dsn)
-    with daemon.database(settings) as place:
+    with daemon.database(settings, make=False) as place:
         asyncio.run(again(settings, place, name, accept_counter=accept_counter))
     typer.echo(f"{name} is read again from the next cycle on")

@@ -49,7 +49,7 @@ def status(
 
     settings = settings_of(config, dsn)
     until = daemon.utc_now()
-    with daemon.database(settings) as place:
+    with daemon.database(settings, make=False) as place:
         rows, troubles = asyncio.run(read_status(place, until - timedelta(days=days), until))
     if as_json:
         typer.echo(

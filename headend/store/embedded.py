@@ -52,6 +52,10 @@ class EmbeddedPostgres:
         self._account = server_account()
         self._lock: int | None = None
 
+    def exists(self) -> bool:
+        """Whether there is a cluster in the folder; False as well where we may not look."""
+        return os.access(self._cluster / "PG_VERSION", os.F_OK)
+
     def __enter__(self) -> str:
         return self.start()
 

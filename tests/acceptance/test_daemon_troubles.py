@@ -146,3 +146,12 @@ def test_what_is_not_set_up_yet_is_said_with_the_command_that_does_it(
     assert "there is no meter 'm1'" in terminal.refusal("meters", "unpark", "m1", *dsn, exit_code=3)
     terminal.run("vault", "init", "kek")
     assert "is there already" in terminal.refusal("vault", "init", "kek", exit_code=3)
+
+
+def test_who_only_looks_makes_no_database(terminal: Terminal) -> None:
+    folder = terminal.folder / "database"
+    for command in (["status"], ["meters", "list"], ["meters", "unpark", "m1"]):
+        told = terminal.refusal(*command, exit_code=3, HEADEND_DATABASE__FOLDER=str(folder))
+        assert f"there is no embedded one in {folder}" in told
+        assert "HEADEND_DATABASE__DSN" in told
+    assert not folder.exists()
