@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from drivers.dlms.security import Key, Secret
+from drivers.dlms.security import Key, PrivateKey, PublicKey, Secret
 from profiles.errors import SecurityError
 
 MAX_COUNTER = 0xFFFF_FFFF
@@ -41,7 +41,7 @@ class CounterRange:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """For one association of one meter. Every secret redacts itself."""
+    """One side's, for one association of one meter; a simulated meter has them too. Every secret redacts itself."""
 
     client_title: bytes = b""
     """Our own system title, 8 octets; empty where nothing is ciphered."""
@@ -51,3 +51,11 @@ class Credentials:
     """LLS password or HLS secret."""
     counters: CounterRange = field(default_factory=lambda: CounterRange(0, 0))
     """Ours, for the encryption key."""
+    signing_key: PrivateKey | None = None
+    """Our own, for general-signing, HLS-ECDSA and the ephemeral keys of a one-pass key agreement."""
+    agreement_key: PrivateKey | None = None
+    """Our own static one."""
+    peer_signing_key: PublicKey | None = None
+    peer_agreement_key: PublicKey | None = None
+    master_key: Key | None = None
+    """The key encryption key, which wraps the others."""

@@ -14,7 +14,17 @@ from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from profiles.errors import SettingsError
-from profiles.meter_type import Association, Deviation, MeterType, NullData, Profile, SelectiveAccess, Stamp
+from profiles.meter_type import (
+    Association,
+    Ciphering,
+    Deviation,
+    KeyOrigin,
+    MeterType,
+    NullData,
+    Profile,
+    SelectiveAccess,
+    Stamp,
+)
 from profiles.objects import AttributeRef, CaptureObject, Obis
 
 _TYPES: Final = Path(__file__).with_name("types")
@@ -29,8 +39,10 @@ _DEVIATIONS: Final[tuple[Deviation, ...]] = ("ignore", "utc-minus-local", "local
 _NULL_DATA: Final[tuple[NullData, ...]] = ("missing", "repeat")
 _SELECTIVE_ACCESS: Final[tuple[SelectiveAccess, ...]] = ("range", "entry", "none")
 _STAMPS: Final[tuple[Stamp, ...]] = ("start", "end")
-_MECHANISMS: Final = (0, 1, 2, 5)
-_SECURITY_CONTROLS: Final = (0x00, 0x10, 0x20, 0x30)
+_MECHANISMS: Final = tuple(range(8))
+_SECURITY_CONTROLS: Final = tuple(policy | suite for suite in range(3) for policy in (0x00, 0x10, 0x20, 0x30))
+_CIPHERINGS: Final[tuple[Ciphering, ...]] = ("glo", "ded", "general-glo", "general-ded", "general-ciphering")
+_KEY_ORIGINS: Final[tuple[KeyOrigin, ...]] = ("identified", "wrapped", "one-pass", "static-unified")
 
 _T = TypeVar("_T")
 
@@ -194,6 +206,10 @@ def _association(name: str, keys: _Keys) -> Association:
         logical_name=keys.obis("logical_name"),
         invocation_counter=keys.optional_obis("invocation_counter"),
         max_pdu=keys.integer("max_pdu", _MIN_PDU, 0xFFFF),
+        ciphering=keys.choice("ciphering", _CIPHERINGS, "glo"),
+        key_origin=keys.choice("key_origin", _KEY_ORIGINS, "identified"),
+        signed=keys.choice("signed", (False, True), False),
+        pre_established=keys.choice("pre_established", (False, True), False),
     )
     keys.close()
     return association

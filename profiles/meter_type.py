@@ -28,6 +28,14 @@ NullData = Literal["missing", "repeat"]
 profiles). In the date-time column it always means one capture period after the row before."""
 
 
+Ciphering = Literal["glo", "ded", "general-glo", "general-ded", "general-ciphering"]
+"""The APDUs that carry what is ciphered (Green Book, clause 9.2.7.2): the service's own under the global or the
+dedicated key, or a general one for all services. The initiate-request of a ded or general association is a glo one."""
+
+KeyOrigin = Literal["identified", "wrapped", "one-pass", "static-unified"]
+"""Where the key of a general-ciphering APDU comes from (Green Book, clause 9.2.3.4.6)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Association:
     """One application association of a meter type."""
@@ -35,20 +43,38 @@ class Association:
     name: str
     client_sap: int
     mechanism: int
-    """0 none, 1 LLS, 2 HLS (AES-128-ECB of the challenge), 5 HLS-GMAC."""
+    """0 none, 1 LLS, 2 HLS (AES-128-ECB of the challenge), 3 MD5, 4 SHA-1, 5 GMAC, 6 SHA-256, 7 ECDSA."""
     security_control: int
     """0x00 no ciphering, 0x10 authentication, 0x20 encryption, 0x30 both; low nibble: suite."""
     logical_name: Obis
     invocation_counter: Obis | None
     max_pdu: int
+    ciphering: Ciphering = "glo"
+    key_origin: KeyOrigin = "identified"
+    """For general-ciphering."""
+    signed: bool = False
+    """Every APDU is in a general-signing one, ciphered first where it is ciphered at all."""
+    pre_established: bool = False
+    """Always open: neither AARQ nor release."""
+
+    @property
+    def suite(self) -> int:
+        """The security suite."""
+        return self.security_control & 0x0F
 
     @property
     def ciphered(self) -> bool:
-        return self.security_control != 0
+        """Whether APDUs are authenticated, encrypted, or both."""
+        return self.security_control & 0x30 != 0
+
+    @property
+    def protected(self) -> bool:
+        """Whether the application context is the one with ciphering."""
+        return self.ciphered or self.signed
 
     @property
     def needs_keys(self) -> bool:
-        """Whether it takes keys and invocation counters: ciphering does, and so does HLS-GMAC."""
+        """Whether it takes symmetric keys and invocation counters: ciphering does, and so does HLS-GMAC."""
         return self.ciphered or self.mechanism == 5
 
 

@@ -94,7 +94,7 @@ def test_columns_of_one_name_agree_on_unit_and_exponent() -> None:
         ("3/1.0.12.27.0.255/2", "3/1.0.1.29.0.255/2", "profiles.block_load.capture_objects", "twice"),
         ('"1/0.0.96.1.0.255/2"', '"1/0.0.96.1.0.255/200"', "serial", "class/OBIS/attribute"),
         ('"meter_reader"', '"meter_writer"', "reading_association", "one of public, meter_reader"),
-        ("mechanism = 1", "mechanism = 4", "associations.meter_reader.mechanism", "one of 0, 1, 2, 5"),
+        ("mechanism = 1", "mechanism = 8", "associations.meter_reader.mechanism", "one of 0, 1, 2, 3"),
         ("0x30", "0x40", "associations.meter_reader.security_control", "one of"),
         ("max_pdu = 560", "max_pdu = 65536", "associations.public.max_pdu", "whole number"),
         ("Asia/Kolkata", "Asia/Atlantis", "zone", "no time zone"),
