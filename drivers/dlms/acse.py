@@ -1,29 +1,25 @@
 """ACSE: AARQ and AARE open an association, RLRQ and RLRE release it (Green Book, clause 9.4; BER).
 
-AARQ and RLRQ are encoded by dlms-cosem and by it alone here; what it encoded is read back and compared before it
-goes out, since it leaves out fields silently, and its objects stay inside (the AARQ's repr shows the password).
-Decoding is ours: bounded, unknown optional fields skipped, every fault a `ProtocolError`.
+Both ways, for client and meter alike. The one rule: decoding is bounded, skips optional fields that mean nothing here,
+and every fault is a `ProtocolError`; what is encoded never shows itself in an error or a repr.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from dlms_cosem import enumerations, security
-from dlms_cosem.protocol import acse, xdlms
-
-from drivers.dlms import apdu, axdr
+from drivers.dlms import axdr
+from drivers.dlms.apdu import tags
 from drivers.dlms.axdr import Reader
-from drivers.dlms.security import TITLE_OCTETS, Secret, glo_unwrap, is_glo
+from drivers.dlms.security import TITLE_OCTETS, Secret
 from profiles.errors import ProtocolError, SecurityError
 
 AARQ: Final = 0x60
 AARE: Final = 0x61
 RLRQ: Final = 0x62
 RLRE: Final = 0x63
-_NAMES: Final = {AARQ: "AARQ", AARE: "AARE", RLRQ: "RLRQ", RLRE: "RLRE"}
 
 NO_SECURITY: Final = 0
 LLS: Final = 1
@@ -42,8 +38,26 @@ _CONTEXT_NAME: Final = bytes.fromhex("608574050801")
 _MECHANISM_NAME: Final = bytes.fromhex("608574050802")
 _LN: Final = 1
 _LN_CIPHERED: Final = 3
+_CONTEXT: Final = {
+    ciphered: bytes.fromhex("a1090607") + _CONTEXT_NAME + bytes([name])
+    for ciphered, name in ((False, _LN), (True, _LN_CIPHERED))
+}
+"""The application context as AARQ and AARE name it, by whether it is the one with ciphering."""
 _AUTHENTICATED: Final = bytes.fromhex("0780")
 """ACSE-requirements: a bit string whose one bit says that the authentication unit is used."""
+_MECHANISMS: Final = range(8)
+_INITIATE_REQUESTS: Final = frozenset(
+    {
+        0x01,
+        tags.GLO[0x01],
+        tags.DED[0x01],
+        tags.GENERAL_GLO_CIPHERING,
+        tags.GENERAL_DED_CIPHERING,
+        tags.GENERAL_CIPHERING,
+        tags.GENERAL_SIGNING,
+    }
+)
+"""First octet of what the user information of a client can be: the InitiateRequest, or what protects it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,45 +107,38 @@ def encode_aarq(
     authentication_value: Secret | bytes | None,
     user_information: bytes,
 ) -> bytes:
-    """The AARQ with logical name referencing; `user_information` is an InitiateRequest, in clear or glo-ciphered.
+    """The AARQ with logical name referencing; `user_information` is an InitiateRequest, in clear or protected.
 
     The authentication value is the password of LLS or our challenge of an HLS; a `Secret` is only ever taken for
-    LLS, since it would leave in clear: SecurityError. ProtocolError where dlms-cosem can't encode what is asked.
+    LLS, since it would leave in clear: SecurityError. ProtocolError on what no meter could understand.
     """
     if isinstance(authentication_value, Secret):
         if mechanism != LLS:
             raise SecurityError(f"a secret must not be sent in the AARQ of authentication mechanism {mechanism}")
         authentication_value = authentication_value.octets
-    return _encoded(
-        AARQ,
-        lambda: acse.ApplicationAssociationRequest(
-            ciphered=ciphered,
-            authentication=enumerations.AuthenticationMechanism(mechanism) if mechanism else None,
-            system_title=client_title,
-            authentication_value=authentication_value,
-            user_information=acse.UserInformation(_initiate_request(user_information)),
-        ),
-        decode_aarq,
-        Aarq(ciphered, mechanism, client_title, authentication_value, user_information),
-    )
+    if mechanism not in _MECHANISMS:
+        raise ProtocolError(f"there is no authentication mechanism {mechanism}", retry=False)
+    fields = [_CONTEXT[ciphered]]
+    if client_title is not None:
+        if len(client_title) != TITLE_OCTETS:
+            raise ProtocolError(f"a system title has {TITLE_OCTETS} octets, not {len(client_title)}", retry=False)
+        fields.append(_tlv(0xA6, _tlv(0x04, client_title)))
+    if mechanism:
+        fields += [_tlv(0x8A, _AUTHENTICATED), _tlv(0x8B, _MECHANISM_NAME + bytes([mechanism]))]
+    if authentication_value is not None:
+        fields.append(_tlv(0xAC, _tlv(0x80, authentication_value)))
+    fields.append(_initiate_request(user_information))
+    return _tlv(AARQ, b"".join(fields))
 
 
 def encode_rlrq(reason: int | None = 0, user_information: bytes | None = None) -> bytes:
     """The RLRQ; `user_information` is the InitiateRequest of the AARQ, protected anew, where the meter wants it.
 
-    ProtocolError where dlms-cosem can't encode what is asked.
+    ProtocolError on a reason that there isn't, or other user information.
     """
-    return _encoded(
-        RLRQ,
-        lambda: acse.ReleaseRequest(
-            reason=None if reason is None else enumerations.ReleaseRequestReason(reason),
-            user_information=None
-            if user_information is None
-            else acse.UserInformation(_initiate_request(user_information)),
-        ),
-        decode_rlrq,
-        Release(reason, user_information),
-    )
+    if reason not in (None, 0, 1, 30):
+        raise ProtocolError(f"there is no reason {reason} for a release", retry=False)
+    return _release_apdu(RLRQ, reason, b"" if user_information is None else _initiate_request(user_information))
 
 
 def encode_aare(
@@ -147,7 +154,7 @@ def encode_aare(
 ) -> bytes:
     """The AARE of a meter: application context, result, diagnostic and what else is given."""
     fields = [
-        _tlv(0xA1, _tlv(0x06, _CONTEXT_NAME + bytes([_LN_CIPHERED if ciphered else _LN]))),
+        _CONTEXT[ciphered],
         _tlv(0xA2, _tlv(0x02, bytes([result]))),
         _tlv(0xA3, _tlv(0xA0 | diagnostic_source, _tlv(0x02, bytes([diagnostic])))),
     ]
@@ -158,50 +165,31 @@ def encode_aare(
     if challenge is not None:
         fields.append(_tlv(0xAA, _tlv(0x80, challenge)))
     if user_information is not None:
-        fields.append(_tlv(0xBE, _tlv(0x04, user_information)))
+        fields.append(_carried(user_information))
     return _tlv(AARE, b"".join(fields))
 
 
 def encode_rlre(reason: int | None = 0, user_information: bytes | None = None) -> bytes:
     """The RLRE of a meter."""
-    fields = b"" if reason is None else _tlv(0x80, bytes([reason]))
-    if user_information is not None:
-        fields += _tlv(0xBE, _tlv(0x04, user_information))
-    return _tlv(RLRE, fields)
+    return _release_apdu(RLRE, reason, b"" if user_information is None else _carried(user_information))
 
 
-def _encoded(tag: int, build: Callable[[], Any], decode: Callable[[bytes], object], asked: object) -> bytes:
-    """What dlms-cosem encodes, with a length of ours (its single octet is wrong from 128 on), read back as `asked`."""
-    encoded = b""
-    try:
-        encoded = _tlv(tag, build().to_bytes()[2:])
-        is_right = decode(encoded) == asked
-    except (ValueError, OverflowError, ProtocolError):
-        is_right = False
-    # Raised here and not above, so that its error, which may show the password, does not hang on ours.
-    if not is_right:
-        raise ProtocolError(f"dlms-cosem can't encode what is asked for ({_NAMES[tag]})", retry=False)
-    return encoded
+def _release_apdu(tag: int, reason: int | None, user_information: bytes) -> bytes:
+    return _tlv(tag, (b"" if reason is None else _tlv(0x80, bytes([reason]))) + user_information)
+
+
+def _initiate_request(encoded: bytes) -> bytes:
+    if not encoded or encoded[0] not in _INITIATE_REQUESTS:
+        raise ProtocolError("the user information of an AARQ or RLRQ is an InitiateRequest", retry=False)
+    return _carried(encoded)
+
+
+def _carried(user_information: bytes) -> bytes:
+    return _tlv(0xBE, _tlv(0x04, user_information))
 
 
 def _tlv(tag: int, value: bytes) -> bytes:
-    return bytes([tag]) + axdr.length(len(value)) + value
-
-
-def _initiate_request(encoded: bytes) -> Any:
-    """dlms-cosem's object of an InitiateRequest, in clear or glo-ciphered."""
-    if is_glo(encoded):
-        _, protected = glo_unwrap(encoded)
-        control = security.SecurityControlField.from_bytes(protected[:1])
-        return xdlms.GlobalCipherInitiateRequest(control, int.from_bytes(protected[1:5], "big"), protected[5:])
-    request = apdu.decode(encoded)
-    if not isinstance(request, apdu.InitiateRequest):
-        raise ProtocolError("the user information of an AARQ or RLRQ is an InitiateRequest")
-    return xdlms.InitiateRequest(
-        proposed_conformance=xdlms.Conformance.from_bytes(request.conformance.to_bytes(4, "big")),
-        client_max_receive_pdu_size=request.max_pdu,
-        dedicated_key=request.dedicated_key,
-    )
+    return bytes((tag,)) + axdr.length(len(value)) + value
 
 
 # --- decoding -------------------------------------------------------------------------------------------------

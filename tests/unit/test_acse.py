@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from dlms_cosem import enumerations
 from dlms_cosem.protocol import acse as theirs
 from dlms_cosem.protocol import xdlms
 from hypothesis import given
@@ -85,27 +86,52 @@ def test_an_aarq_above_127_octets_has_a_long_length() -> None:
     assert acse.decode_aarq(octets).authentication_value == bytes(64)
 
 
+@pytest.mark.parametrize("mechanism", [acse.LLS, acse.HLS, acse.HLS_GMAC])
+@pytest.mark.parametrize("client_title", [None, TITLE])
+def test_an_aarq_is_octet_for_octet_what_dlms_cosem_encodes(mechanism: int, client_title: bytes | None) -> None:
+    other = theirs.ApplicationAssociationRequest(
+        ciphered=True,
+        authentication=enumerations.AuthenticationMechanism(mechanism),
+        system_title=client_title,
+        authentication_value=CHALLENGE,
+        user_information=theirs.UserInformation(
+            xdlms.InitiateRequest(
+                xdlms.Conformance.from_bytes(bytes.fromhex("0000101d")), client_max_receive_pdu_size=1200
+            )
+        ),
+    )
+    assert (
+        aarq(ciphered=True, mechanism=mechanism, client_title=client_title, authentication_value=CHALLENGE)
+        == other.to_bytes()
+    )
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"authentication_value": bytes(126), "mechanism": acse.HLS},
         {"authentication_value": bytes(300), "mechanism": acse.HLS},
+        {"user_information": apdu.InitiateRequest(0x10, 1200, response_allowed=False).encode()},
+        {"user_information": apdu.InitiateRequest(0x800010, 1200, dedicated_key=bytes(200)).encode()},
+        {"user_information": bytes.fromhex("db084845530102030405") + b"\x05\x30\x00\x00\x00\x01"},
+    ],
+)
+def test_an_aarq_that_dlms_cosem_cannot_encode_is_what_the_meter_reads(changes: dict[str, object]) -> None:
+    asked = {"authentication_value": PASSWORD, "mechanism": acse.LLS, "user_information": INITIATE, **changes}
+    read = acse.decode_aarq(aarq(**asked))
+    assert (read.authentication_value, read.mechanism, read.user_information) == tuple(asked.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
         {"client_title": b"short"},
         {"client_title": b""},
         {"mechanism": 9},
-        {"user_information": apdu.InitiateRequest(0x10, 1200, response_allowed=False).encode()},
-        {"user_information": apdu.InitiateRequest(0x10, 1200, quality_of_service=0).encode()},
-        {"user_information": apdu.InitiateRequest(0x10, 1200, dlms_version=5).encode()},
-        {"user_information": apdu.InitiateRequest(0x800010, 1200).encode()},
-        {"user_information": apdu.InitiateRequest(0x10, 1200, dedicated_key=bytes(200)).encode()},
         {"user_information": b""},
         {"user_information": RESPONSE},
-        {"user_information": b"\x21\x03\x30\x00\x00"},
-        {"user_information": b"\x21\x00"},
-        {"user_information": b"\x21\x05\x3f\x00\x00\x00\x01"},
     ],
 )
-def test_what_dlms_cosem_leaves_out_or_cannot_encode_is_an_error_and_not_sent(changes: dict[str, object]) -> None:
+def test_an_aarq_that_cannot_be_is_an_error(changes: dict[str, object]) -> None:
     with pytest.raises(ProtocolError) as caught:
         aarq(**{"authentication_value": PASSWORD, **changes})
     assert not caught.value.retry

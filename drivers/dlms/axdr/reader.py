@@ -28,11 +28,12 @@ class Reader:
 
     def take(self, count: int) -> bytes:
         """The next `count` octets."""
-        if count > self.left:
-            raise ProtocolError(f"{self.what}: {count} octets expected at octet {self.offset}, {self.left} received")
         start = self.offset
-        self.offset += count
-        return self.data[start : self.offset]
+        end = start + count
+        if end > len(self.data):
+            raise self._short(count)
+        self.offset = end
+        return self.data[start:end]
 
     def peek(self) -> int:
         """The next octet, which stays unread."""
@@ -42,27 +43,33 @@ class Reader:
 
     def uint(self, size: int) -> int:
         """An unsigned integer of `size` octets, most significant first."""
-        return int.from_bytes(self.take(size), "big")
+        start = self.offset
+        end = start + size
+        if end > len(self.data):
+            raise self._short(size)
+        self.offset = end
+        return self.data[start] if size == 1 else int.from_bytes(self.data[start:end], "big")
 
     def int8(self) -> int:
         return int.from_bytes(self.take(1), "big", signed=True)
 
     def length(self) -> int:
         """A length in BER's definite form (A-XDR uses the same), at most the number of octets that follow it."""
-        first = self.uint(1)
-        count = first
-        if first >= 0x80:
-            size = first & 0x7F
+        count = self.uint(1)
+        if count >= 0x80:
+            size = count & 0x7F
             if not 1 <= size <= 4:
                 raise ProtocolError(f"{self.what}: a length of {size} octets at octet {self.offset - 1}")
             count = self.uint(size)
-        if count > self.left:
+        if count > len(self.data) - self.offset:
             raise ProtocolError(f"{self.what}: length {count} at octet {self.offset}, but {self.left} octets follow")
         return count
 
     def octets(self) -> bytes:
         """A length, then as many octets."""
-        return self.take(self.length())
+        count = self.length()
+        start, self.offset = self.offset, self.offset + count
+        return self.data[start : self.offset]
 
     def datum(self) -> bytes:
         """The next A-XDR value, still encoded; the bound on elements is on all values of this reader together."""
@@ -78,3 +85,6 @@ class Reader:
         """Refuse what is left over."""
         if self.left:
             raise ProtocolError(f"{self.what}: {self.left} octets too many")
+
+    def _short(self, count: int) -> ProtocolError:
+        return ProtocolError(f"{self.what}: {count} octets expected at octet {self.offset}, {self.left} received")
