@@ -74,6 +74,13 @@ class ProtocolError(HeadEndError):
     exit_code = 5
     retry = True
     usual_remedy = "if it comes again, the meter is not as its type says, or something else answers at its address"
+    octet: int | None = None
+    """Where in what was decoded understanding stopped, counted from 0; None where that is not known."""
+
+    def stopped_at(self, octet: int) -> ProtocolError:
+        """Say where understanding stopped, where that is not said yet; returns itself, to be raised."""
+        self.octet = octet if self.octet is None else self.octet
+        return self
 
 
 class SecurityError(HeadEndError):

@@ -199,16 +199,19 @@ _READERS: Final[Readers[Apdu]] = {
 
 
 def decode(apdu: bytes) -> Apdu:
-    """The APDU that the octets are; ProtocolError on anything else, octets left over included."""
+    """The APDU that the octets are; ProtocolError on anything else, which says where, octets left over included."""
     if not apdu:
         raise ProtocolError("an empty APDU")
     # The tag alone tells most services; GET, SET and ACTION have a choice of forms behind it.
     size = 1 if apdu[:1] in _READERS else 2
     known = _READERS.get(apdu[:size])
     if known is None:
-        raise ProtocolError(f"an APDU that is not known here, it begins {apdu[:2].hex()}")
+        raise ProtocolError(f"an APDU that is not known here, it begins {apdu[:2].hex()}").stopped_at(0)
     name, read = known
     reader = Reader(apdu, name, size)
-    value = read(reader)
-    reader.end()
+    try:
+        value = read(reader)
+        reader.end()
+    except ProtocolError as error:
+        raise error.stopped_at(reader.offset) from None
     return value

@@ -114,7 +114,8 @@ class Bounded:
 
     def truncated(self) -> ProtocolError:
         """What to raise for an IndexError or struct.error, which tell of reading past the end."""
-        return ProtocolError(f"A-XDR data of {len(self.data)} octets ends inside a value")
+        error = ProtocolError(f"A-XDR data of {len(self.data)} octets ends inside a value")
+        return error.stopped_at(len(self.data))
 
     def length(self, offset: int) -> tuple[int, int]:
         """The length at `offset`, of octets, bits or elements, and where it ends."""
@@ -124,7 +125,8 @@ class Bounded:
             return first, offset
         size = first & 0x7F
         if not 1 <= size <= 4:
-            raise ProtocolError(f"A-XDR data: a length of {size} octets at octet {offset - 1}")
+            error = ProtocolError(f"A-XDR data: a length of {size} octets at octet {offset - 1}")
+            raise error.stopped_at(offset - 1)
         octets, end = self.take(offset, size)
         return int.from_bytes(octets, "big"), end
 
@@ -134,18 +136,19 @@ class Bounded:
         if end > len(self.data):
             raise ProtocolError(
                 f"A-XDR data: a string of {count} octets at octet {offset}, {len(self.data) - offset} received"
-            )
+            ).stopped_at(offset)
         return self.data[offset:end], end
 
     def count(self, offset: int, depth: int) -> tuple[int, int]:
         """How many elements an array or structure has, whose count stands at `offset`, and where they begin."""
         if depth <= 0:
-            raise ProtocolError(f"A-XDR data: nested too deep at octet {offset}")
+            raise ProtocolError(f"A-XDR data: nested too deep at octet {offset}").stopped_at(offset)
         count, offset = self.length(offset)
         self.elements -= count
         # The shortest element, null-data, is one octet.
         if count > len(self.data) - offset or self.elements < 0:
-            raise ProtocolError(f"A-XDR data: {count} elements announced at octet {offset}, {len(self.data)} received")
+            error = ProtocolError(f"A-XDR data: {count} elements announced at octet {offset}, {len(self.data)} received")
+            raise error.stopped_at(offset)
         return count, offset
 
     def bits(self, offset: int) -> tuple[str, int]:

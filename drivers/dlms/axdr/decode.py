@@ -32,7 +32,7 @@ def decode(data: bytes, limits: Limits = DEFAULT) -> Value:
     """The one value that `data` holds; ProtocolError on anything else, octets left over included."""
     value, end = decode_from(data, 0, limits)
     if end != len(data):
-        raise ProtocolError(f"A-XDR data: {len(data) - end} octets too many after the value")
+        raise ProtocolError(f"A-XDR data: {len(data) - end} octets too many after the value").stopped_at(end)
     return value
 
 
@@ -120,6 +120,7 @@ class Decoder(Bounded):
             return BitString(bits), offset
         delta = DELTAS.get(tag)
         if delta is None:
-            raise ProtocolError(f"A-XDR data: tag {tag} at octet {offset - 1} is not a type that is known here")
+            error = ProtocolError(f"A-XDR data: tag {tag} at octet {offset - 1} is not a type that is known here")
+            raise error.stopped_at(offset - 1)
         unpack, size = delta
         return Delta(unpack(self.data, offset)[0]), offset + size - 1

@@ -53,7 +53,7 @@ def decode_typed(data: bytes, limits: Limits = DEFAULT) -> Datum:
     """The one datum that `data` holds; ProtocolError on anything else, octets left over included."""
     datum, end = decode_typed_from(data, 0, limits)
     if end != len(data):
-        raise ProtocolError(f"A-XDR data: {len(data) - end} octets too many after the value")
+        raise ProtocolError(f"A-XDR data: {len(data) - end} octets too many after the value").stopped_at(end)
     return datum
 
 
@@ -110,7 +110,8 @@ class _TypedDecoder(Bounded):
             bits, offset = self.bits(offset)
             return Datum(NAMES[tag], bits), offset
         if tag not in (OCTET_STRING, VISIBLE_STRING, UTF8_STRING):
-            raise ProtocolError(f"A-XDR data: tag {tag} at octet {offset - 1} is not a type that is known here")
+            error = ProtocolError(f"A-XDR data: tag {tag} at octet {offset - 1} is not a type that is known here")
+            raise error.stopped_at(offset - 1)
         count, offset = self.length(offset)
         octets, offset = self.take(offset, count)
         return Datum(NAMES[tag], _text(tag, octets)), offset
