@@ -147,8 +147,9 @@ class Bounded:
         self.elements -= count
         # The shortest element, null-data, is one octet.
         if count > len(self.data) - offset or self.elements < 0:
-            error = ProtocolError(f"A-XDR data: {count} elements announced at octet {offset}, {len(self.data)} received")
-            raise error.stopped_at(offset)
+            raise ProtocolError(
+                f"A-XDR data: {count} elements announced at octet {offset}, {len(self.data)} received"
+            ).stopped_at(offset)
         return count, offset
 
     def bits(self, offset: int) -> tuple[str, int]:
