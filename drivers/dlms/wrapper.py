@@ -48,6 +48,11 @@ class Unwrapper:
         """Take what the link received; call `next` until it gives None before feeding more."""
         self._buffer += data
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether part of a frame is there."""
+        return bool(self._buffer)
+
     def next(self) -> Frame | None:
         """The next whole frame, or None until more is fed.
 

@@ -44,6 +44,11 @@ class FrameReader:
             self.passed_over += 1
         return None
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether part of a frame is there."""
+        return len(self._buffer) > 1
+
     def reset(self) -> None:
         """Forget what is half received."""
         self._buffer.clear()

@@ -29,6 +29,8 @@ from profiles.errors import ProtocolError
 
 MAX_REQUEST: Final = 2048
 """The largest APDU that a device is given."""
+MAX_WAITING: Final = 64
+"""Frames that may wait to be polled for before more is taken on."""
 
 
 class Device(Protocol):
@@ -48,12 +50,12 @@ class _Connection:
     client: HdlcAddress
     server: HdlcAddress
     parameters: Parameters
+    assembly: llc.Assembly
     expected: int = 0
     oldest: int = 0
     """N(S) of the first frame in `unacknowledged`, or of the next new one."""
     unacknowledged: deque[tuple[bytes, bool]] = field(default_factory=deque)
     """Information fields to be sent, or sent again, and whether more segments follow each."""
-    assembly: llc.Assembly = field(default_factory=lambda: llc.Assembly(MAX_REQUEST))
     rejected: bytes = b""
     """What our FRMR said, which is repeated until the client starts anew."""
 
@@ -67,10 +69,12 @@ class HdlcServer:
         *,
         physical: int | None = None,
         offered: Parameters = Parameters(),  # noqa: B008 - a frozen value
+        max_request: int = MAX_REQUEST,
     ) -> None:
         self._device = device
         self._physical = physical
         self._offered = offered
+        self._max_request = max_request
         self._frames = FrameReader()
         self._connection: _Connection | None = None
 
@@ -81,12 +85,31 @@ class HdlcServer:
         while (frame := self._frames.next()) is not None:
             if not self._ours(frame.destination):
                 continue
-            answer = self._answer(frame)
+            answer = self.answer(frame)
             if answer is None:
-                self.close()
                 return None
             answers += answer
         return answers
+
+    def answer(self, frame: Frame) -> bytes | None:
+        """What to send in answer to one frame for this device; None where it hangs up."""
+        answer = self._answer(frame)
+        if answer is None:
+            self.close()
+        return answer
+
+    def serves(self, frame: Frame) -> bool:
+        """Whether the frame is one of the data link that is up."""
+        link = self._connection
+        return link is not None and frame.source == link.client and frame.destination.upper == link.server.upper
+
+    def send(self, client: HdlcAddress, apdu: bytes) -> bool:
+        """Keep an APDU for the client's next poll; False where it has no data link up, or polls too little."""
+        link = self._connection
+        if link is None or link.client != client or len(link.unacknowledged) >= MAX_WAITING:
+            return False
+        self._queue(link, apdu)
+        return True
 
     def close(self) -> None:
         """The line is gone."""
@@ -109,7 +132,7 @@ class HdlcServer:
         if frame.kind is Kind.SNRM:
             return self._connect(frame)
         link = self._connection
-        if link is None or frame.source != link.client or frame.destination.upper != link.server.upper:
+        if link is None or not self.serves(frame):
             return self._reply(frame, Kind.DM) if frame.final and frame.kind is not Kind.UI else b""
         if frame.kind is Kind.DISC:
             self.close()
@@ -124,7 +147,8 @@ class HdlcServer:
         except ProtocolError:
             return self._reply(frame, Kind.DM)
         self.close()
-        self._connection = _Connection(frame.source, self._own(frame.destination), parameters)
+        assembly = llc.Assembly(self._max_request)
+        self._connection = _Connection(frame.source, self._own(frame.destination), parameters, assembly)
         return self._reply(frame, Kind.UA, parameters.encode())
 
     def _exchange(self, link: _Connection, frame: Frame) -> bytes | None:
@@ -160,9 +184,13 @@ class HdlcServer:
             return True
         answer = b"" if apdu is None else self._device.handle(apdu, link.client.upper, link.server.upper)
         if answer:
-            parts = llc.segments(llc.RESPONSE + answer, link.parameters.information_transmit)
-            link.unacknowledged.extend((part, index < len(parts) - 1) for index, part in enumerate(parts))
+            self._queue(link, answer)
         return answer is not None
+
+    @staticmethod
+    def _queue(link: _Connection, answer: bytes) -> None:
+        parts = llc.segments(llc.RESPONSE + answer, link.parameters.information_transmit)
+        link.unacknowledged.extend((part, index < len(parts) - 1) for index, part in enumerate(parts))
 
     @staticmethod
     def _turn(link: _Connection, *, may_send: bool) -> bytes:
