@@ -1,0 +1,347 @@
+"""General block transfer: any APDU in numbered blocks, both ways (Green Book, clauses 9.3.5 and 9.4.6.13).
+
+An exchange is an APDU one way and, for a request, the answer the other way; either may go in blocks. Each side numbers
+what it sends from 1, acknowledgements (blocks without data) included, and tells in every block the last one that it
+holds without a gap and how many it takes in a row: its window, or the size of the gap that it wants filled.
+
+Rules:
+- A block with streaming off, or the last of an APDU, gives the turn to the other side. Who has the turn sends what the
+  other lacks, as many blocks as its window takes; else its next blocks; else, in the middle of the other's APDU, an
+  acknowledgement. Nobody answers an acknowledgement by an acknowledgement, unless to ask for a lost block.
+- Only news is answered: a block not seen yet, or one that acknowledges more. What the channel doubles costs nothing.
+- When nothing comes (`idle`), the side that began repeats its first blocks until it has heard of the other; after that
+  an acknowledgement with a number of its own says what it holds, and the other goes on from there.
+- The side that began falls silent when it holds the whole answer. A block 1 that acknowledges nothing begins anew.
+- A window of 0 is a sender that takes nothing back: it is not answered, and a gap in what it sends is an error.
+
+States of an exchange, each way: no block yet, in blocks, whole. No I/O and no clock: octets in, octets out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drivers.dlms import apdu, axdr
+from drivers.dlms.apdu import GeneralBlockTransfer, tags
+from profiles.errors import ProtocolError
+
+MAX_WINDOW: Final = 63
+MAX_APDU: Final = 1 << 24
+"""The longest APDU that is put together of blocks, in octets; a whole year of load profile is far shorter."""
+IDLE_LIMIT: Final = 3
+"""How often a side asks again without getting on, before it gives up."""
+
+_MAX_BLOCK: Final = 0xFFFF
+_REACH: Final = 2 * MAX_WINDOW + 1
+"""How far beyond the last block in order another may be: a window, and a window of acknowledgements that got lost."""
+_HEADER: Final = 6
+_PROTECTED: Final = frozenset(
+    {
+        *tags.CIPHERED,
+        tags.GENERAL_GLO_CIPHERING,
+        tags.GENERAL_DED_CIPHERING,
+        tags.GENERAL_CIPHERING,
+        tags.GENERAL_SIGNING,
+    }
+)
+
+
+def block_size(max_pdu: int) -> int:
+    """The octets of data in a block whose APDU has at most `max_pdu` octets (0: no limit but that of the wrapper)."""
+    room = (max_pdu or 0xFFFF) - _HEADER
+    size = max((n for n in range(room - 3, room) if n > 0 and n + len(axdr.length(n)) <= room), default=0)
+    if size < 1:
+        raise ProtocolError(f"a PDU of {max_pdu} octets holds no block", retry=False)
+    return size
+
+
+class _Incoming:
+    """The APDU that comes: its blocks in order, each once."""
+
+    def __init__(self, limit: int) -> None:
+        self.apdu = bytearray()
+        self.whole = False
+        self.received = 0
+        """The last block without a gap before it."""
+        self.gives_turn = False
+        """Whether that block ended what its sender had to send."""
+        self._limit = limit
+        self._ahead: dict[int, GeneralBlockTransfer] = {}
+
+    @property
+    def gap(self) -> int:
+        """How many blocks are missing before the first that came too early; 0 for none."""
+        return min(self._ahead) - self.received - 1 if self._ahead else 0
+
+    @property
+    def begun(self) -> bool:
+        return self.received > 0 or bool(self._ahead)
+
+    def add(self, block: GeneralBlockTransfer) -> bool:
+        """Take a block; False for one that is here already, or lies behind the end of the APDU."""
+        number = block.block
+        if number <= self.received or number in self._ahead:
+            return False
+        if self.whole:
+            if block.data:
+                return False
+            self.received, self.gives_turn = number, _gives_turn(block)  # acknowledgements between may be lost
+            return True
+        if number > self.received + _REACH:
+            raise ProtocolError(f"general block transfer: block {number} where {self.received + 1} is due")
+        self._ahead[number] = block
+        if len(self.apdu) + sum(len(each.data) for each in self._ahead.values()) > self._limit:
+            raise ProtocolError(f"general block transfer: an APDU of more than {self._limit} octets")
+        while not self.whole and (due := self._ahead.pop(self.received + 1, None)):
+            self.received += 1
+            self.gives_turn = _gives_turn(due)
+            self.apdu += due.data
+            self.whole = due.last and bool(self.apdu)
+        if self.whole:
+            self._ahead.clear()
+        return True
+
+
+class BlockTransfer:
+    """One side of general block transfer: a client, a server, a sender or a receiver of pushes.
+
+    `max_pdu` is what the other side takes, in octets (0: any), `window` how many blocks it may send us in a row;
+    `peer_window` is what is known of its own window: 1 until it has told. `answers` is set where the other side begins
+    each exchange (a server, a receiver of pushes). It serves one exchange after another.
+
+    Errors are ProtocolError; after one, the exchange is over and forgotten.
+    """
+
+    def __init__(
+        self,
+        max_pdu: int,
+        window: int = 16,
+        *,
+        answers: bool = False,
+        peer_window: int = 1,
+        limit: int = MAX_APDU,
+        idle_limit: int = IDLE_LIMIT,
+    ) -> None:
+        if not 1 <= window <= MAX_WINDOW:
+            raise ProtocolError(f"a window of {window} blocks, not 1 to {MAX_WINDOW}", retry=False)
+        self._size = block_size(max_pdu)
+        self._window = window
+        self._peer_window = max(1, min(peer_window, MAX_WINDOW))
+        self._answers = answers
+        self._limit = limit
+        self._idle_limit = idle_limit
+        self._skipping = False  # what is left of an unconfirmed APDU that lost a block
+        self._forget()
+
+    def _forget(self) -> None:
+        self._incoming = _Incoming(self._limit)
+        self._first: bytes | None = None  # the data of the block 1 that came
+        self._taken = False
+        self._unconfirmed = False
+        self._turn_of = 0  # the block that last gave us the turn
+        self._apdu = b""
+        self._offset = 0
+        self._final = not self._answers  # whether no more than what is in _apdu will be sent
+        self._blocks: list[tuple[bool, bytes]] = []  # numbered from 1: last?, data
+        self._last_data = 0  # the number of our last block with data
+        self._acknowledged = 0
+        self._idle = 0
+        self._aside: BlockTransfer | None = None
+
+    # --- what the user of it calls ---------------------------------------------------------------------------
+
+    def start(self, whole: bytes) -> list[bytes]:
+        """The blocks to send now for an APDU, protected already if it is to be.
+
+        It answers the APDU that has come in blocks, if one has; else it begins an exchange.
+        """
+        if not (self._answers and self._incoming.whole and not self._final):
+            self._forget()
+            if self._answers:  # the request came in one piece: only acknowledgements follow
+                self._incoming.whole = self._taken = True
+        if not whole or len(self._blocks) - (-len(whole) // self._size) > _MAX_BLOCK:
+            raise ProtocolError(f"an APDU of {len(whole)} octets does not go in blocks of {self._size}", retry=False)
+        self._apdu, self._offset, self._final = whole, 0, True
+        return self._stream(self._peer_window)
+
+    def expect(self) -> None:
+        """Begin an exchange whose request goes in one piece: what comes is the answer to it."""
+        self._forget()
+
+    def handle(self, gbt: bytes) -> list[bytes]:
+        """What to send for a general-block-transfer APDU that came: next blocks, lost ones again, acknowledgements."""
+        block = apdu.decode(gbt)
+        if not isinstance(block, GeneralBlockTransfer):
+            raise ProtocolError(f"{block.name} where general-block-transfer is due")
+        try:
+            return self._handle(block)
+        except ProtocolError:
+            self._skipping = self._unconfirmed
+            self._forget()
+            raise
+
+    def take(self) -> bytes | None:
+        """The APDU that has come whole, once."""
+        if self._taken or not self._incoming.whole:
+            return None
+        self._taken = True
+        return bytes(self._incoming.apdu)
+
+    def take_unasked(self) -> bytes | None:
+        """A push that came whole in blocks of its own, in the middle of our exchange, once."""
+        return self._aside.take() if self._aside else None
+
+    def acknowledge(self) -> list[bytes]:
+        """Confirm an APDU that came whole and is not answered (a push); nothing where its sender takes nothing."""
+        if not self._incoming.whole or self._final or self._unconfirmed:
+            return []
+        self._final = True
+        return [self._empty()]
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the other side has all of our APDU."""
+        return self._offset >= len(self._apdu) and self._acknowledged >= self._last_data > 0
+
+    def idle(self) -> list[bytes]:
+        """What to send because nothing came in time; empty where nothing is owed or can be asked for.
+
+        ProtocolError when it was of no use as often as allowed, or where a lost block can't be asked for.
+        """
+        if self._unconfirmed and self._incoming.begun and not self._incoming.whole:
+            self._forget()
+            raise ProtocolError("general block transfer: the end of an unconfirmed APDU got lost")
+        if not self._owed():
+            return []
+        self._idle += 1
+        if self._idle > self._idle_limit:
+            received = self._incoming.received
+            self._forget()
+            raise ProtocolError(f"general block transfer: nothing more comes after block {received}")
+        if not self._incoming.begun:
+            return self._stream(self._peer_window)
+        return [self._empty()]
+
+    # --- the protocol ----------------------------------------------------------------------------------------
+
+    def _owed(self) -> bool:
+        if self._answers:
+            answering = self._final and self._last_data > 0 and self._offset < len(self._apdu)
+            return answering or (self._incoming.begun and not self._incoming.whole)
+        return not self._incoming.whole and (self._incoming.begun or bool(self._blocks))
+
+    def _handle(self, block: GeneralBlockTransfer) -> list[bytes]:
+        if self._is_aside(block):
+            self._take_aside(block)
+            return []
+        if self._begins(block):
+            self._forget()
+        if block.block == 0:
+            raise ProtocolError("general block transfer: block 0")
+        if block.acknowledged > len(self._blocks):
+            raise ProtocolError(
+                f"general block transfer: block {block.acknowledged} acknowledged, of {len(self._blocks)} sent"
+            )
+        if self._answers and block.window == 0 and not self._blocks:
+            self._take_unconfirmed(block)
+            return []
+        return self._answer(block)
+
+    def _answer(self, block: GeneralBlockTransfer) -> list[bytes]:
+        incoming, before = self._incoming, self._incoming.received
+        new = incoming.add(block)
+        more = block.acknowledged > self._acknowledged
+        self._acknowledged = max(self._acknowledged, block.acknowledged)
+        if more or incoming.received > before:
+            self._idle = 0
+        if block.block == 1 and block.data and self._first is None:
+            self._first = block.data
+        if not new and not more:
+            # Who has heard nothing of us repeats its first turn: then, and only then, it is given our first again.
+            again = self._blocks and not block.acknowledged and not self._acknowledged and _gives_turn(block)
+            return self._stream(self._peer_window) if again else []
+        self._peer_window = max(1, block.window)
+        ended = incoming.gives_turn and incoming.received > self._turn_of
+        if ended:
+            self._turn_of = incoming.received
+        if not ended and not _gives_turn(block):
+            return []
+        if not block.data and block.acknowledged < self._acknowledged:
+            return []  # overtaken by a later one
+        if blocks := self._stream(self._peer_window):
+            return blocks
+        if incoming.whole or not (block.data or incoming.gap):
+            return []
+        return [self._empty()]
+
+    def _begins(self, block: GeneralBlockTransfer) -> bool:
+        """Whether the block begins the other side's next exchange, rather than being one of this again."""
+        if not self._answers or block.block != 1 or block.acknowledged or not block.data:
+            return False
+        if self._first is None:
+            return self._incoming.whole  # of an APDU in one piece, answered in blocks
+        if block.data != self._first:
+            return True
+        # The same octets under protection are the same APDU; in clear they may well be asked once more.
+        over = self._incoming.whole and self._final and self._offset >= len(self._apdu)
+        return over and (self._unconfirmed or self._first[0] not in _PROTECTED)
+
+    def _stream(self, window: int) -> list[bytes]:
+        """From the first block that the other side lacks, as many as its window takes."""
+        end = self._acknowledged + window
+        while len(self._blocks) < end and self._offset < len(self._apdu):
+            data = self._apdu[self._offset : self._offset + self._size]
+            self._offset += len(data)
+            self._number(self._offset >= len(self._apdu), data)
+            self._last_data = len(self._blocks)
+        end = min(end, len(self._blocks))
+        return [self._encode(number, number < end) for number in range(self._acknowledged + 1, end + 1)]
+
+    def _empty(self) -> bytes:
+        """An acknowledgement; last where no data of ours will follow."""
+        self._number(self._final and self._offset >= len(self._apdu), b"")
+        return self._encode(len(self._blocks), streaming=False)
+
+    def _number(self, last: bool, data: bytes) -> None:
+        if len(self._blocks) >= _MAX_BLOCK:
+            raise ProtocolError(f"general block transfer: more than {_MAX_BLOCK} blocks")
+        self._blocks.append((last, data))
+
+    def _encode(self, number: int, streaming: bool) -> bytes:
+        last, data = self._blocks[number - 1]
+        window = min(self._incoming.gap or self._window, self._window)
+        return GeneralBlockTransfer(last, streaming, window, number, self._incoming.received, data).encode()
+
+    # --- what is not confirmed -------------------------------------------------------------------------------
+
+    def _take_unconfirmed(self, block: GeneralBlockTransfer) -> None:
+        self._unconfirmed = True
+        self._skipping = self._skipping and block.block > 1
+        if self._skipping or block.block <= self._incoming.received:
+            return
+        if block.block > self._incoming.received + 1:
+            raise ProtocolError(
+                f"general block transfer: block {self._incoming.received + 1} of an unconfirmed APDU got lost"
+            )
+        if block.block == 1:
+            self._first = block.data
+        self._incoming.add(block)
+        self._final = self._incoming.whole
+
+    def _is_aside(self, block: GeneralBlockTransfer) -> bool:
+        """Whether the block is of a push: it takes and confirms nothing, though the answer to us would."""
+        if self._answers or block.window or block.acknowledged or not block.data:
+            return False
+        return bool(self._blocks) or self._incoming.begun
+
+    def _take_aside(self, block: GeneralBlockTransfer) -> None:
+        if self._aside is None:
+            self._aside = BlockTransfer(0, answers=True, limit=self._limit)
+        try:
+            self._aside._handle(block)
+        except ProtocolError:
+            self._aside = None  # a push that lost a block is lost; our exchange goes on
+
+
+def _gives_turn(block: GeneralBlockTransfer) -> bool:
+    return block.last or not block.streaming
