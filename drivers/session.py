@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from drivers.address import Address
 from drivers.credentials import Credentials
-from drivers.dlms.association import Association, LastReceived, State, never_heard
+from drivers.dlms.apdu import AccessResponse, AccessSpecification, ActionResult, DataResult, SelectedAttribute
+from drivers.dlms.association import LastReceived, State, Unasked, ignore, never_heard
+from drivers.dlms.client import Client
 from drivers.links import Link, open_link
 from drivers.links.transcript import Transcript
 from drivers.service import Send, Service, T
@@ -58,20 +60,40 @@ async def run(service: Service[T], link: Link, before_step: Refill | None = None
 
 
 class Session:
-    """An open association with a meter."""
+    """An open association with a meter; its services, and their errors, are those of `Client`, and LinkError."""
 
-    def __init__(self, link: Link, association: Association, refill: Refill | None = None) -> None:
+    def __init__(self, link: Link, association: Client, refill: Refill | None = None) -> None:
         self.link = link
         self.association = association
         self._refill = refill
 
     async def get(self, attribute: AttributeRef, selection: bytes | None = None) -> bytes:
-        """GET one attribute; its A-XDR octets. Errors as `Association.get`, and LinkError."""
+        """GET one attribute; its A-XDR octets."""
         return await self._run(self.association.get(attribute, selection))
 
+    async def get_list(self, attributes: Sequence[SelectedAttribute]) -> tuple[DataResult, ...]:
+        """GET several attributes; a result for each."""
+        return await self._run(self.association.get_list(attributes))
+
+    async def set(self, attribute: AttributeRef, data: bytes, selection: bytes | None = None) -> None:
+        """SET one attribute to the A-XDR octets `data`."""
+        await self._run(self.association.set(attribute, data, selection))
+
+    async def set_list(self, attributes: Sequence[SelectedAttribute], values: Sequence[bytes]) -> tuple[int, ...]:
+        """SET several attributes; a data-access-result for each."""
+        return await self._run(self.association.set_list(attributes, values))
+
     async def action(self, method: MethodRef, parameters: bytes | None = None) -> bytes | None:
-        """ACTION; the A-XDR octets of its return parameters. Errors as `Association.action`, and LinkError."""
+        """ACTION; the A-XDR octets of what the method returned, if anything."""
         return await self._run(self.association.action(method, parameters))
+
+    async def action_list(self, methods: Sequence[MethodRef], parameters: Sequence[bytes]) -> tuple[ActionResult, ...]:
+        """ACTION of several methods; a result for each."""
+        return await self._run(self.association.action_list(methods, parameters))
+
+    async def access(self, specifications: Sequence[AccessSpecification], data: Sequence[bytes]) -> AccessResponse:
+        """ACCESS: reads, writes and methods in one request."""
+        return await self._run(self.association.access(specifications, data))
 
     async def _run(self, service: Service[T]) -> T:
         return await run(service, self.link, self._top_up)
@@ -101,15 +123,17 @@ async def open_session(
     server_title: bytes = b"",
     last_received: LastReceived = never_heard,
     refill: Refill | None = None,
+    unasked: Unasked = ignore,
     transcript: Transcript | None = None,
 ) -> AsyncIterator[Session]:
     """Connect and associate; release and close on the way out.
 
     `server_title` is the registered system title (IdentityMismatch if another answers); `last_received` knows the
-    highest invocation counter that this meter has used under the key; `transcript` records what goes over the link.
+    highest invocation counter that this meter has used under the key; `unasked` takes pushes that come in between;
+    `transcript` records what goes over the link.
     Raises LinkError, AccessDenied, MeterBusy, SecurityError, IdentityMismatch, ProtocolError.
     """
-    association = Association(kind, credentials, server_title=server_title, last_received=last_received)
+    association = Client(kind, credentials, server_title=server_title, last_received=last_received, unasked=unasked)
     server = address.server if address.server is not None else meter_type.server_sap
     link = await open_link(address, client=kind.client_sap, server=server, transcript=transcript)
     session = Session(link, association, refill)

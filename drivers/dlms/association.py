@@ -1,11 +1,13 @@
-"""The client's side of one application association, without I/O (Green Book, 9.3 and 9.4).
+"""The client's side of one application association, without I/O (Green Book, 9.3 and 9.4): open, exchange, release.
 
 All its states and what moves it from one to the next stand in `TRANSITIONS`; anything else is refused before a
-single octet is sent. Services are generators (`drivers.service`): they yield what to send and when to wait.
+single octet is sent. Services are generators (`drivers.service`): they yield what to send and when to wait. What is
+asked for in an exchange is the business of `drivers.dlms.client`.
 
-The receive policy has no exceptions: in a ciphered association an APDU counts as data only if it carries the
-protection the meter type demands, a right tag, the meter's own title and a counter above every earlier one. The one
-APDU that may come in clear is exception-response (and confirmed-service-error), and it is only ever an error.
+The receive policy has no exceptions: in a protected association an APDU counts as data only if it carries the
+protection the meter type demands, a right tag or signature, the meter's own title, and a counter above every earlier
+one (where each APDU has a key of its own: the transaction-id of our request). The one APDU that may come in clear is
+exception-response (and confirmed-service-error), and it is only ever an error.
 """
 
 from __future__ import annotations
@@ -14,43 +16,74 @@ import contextlib
 import enum
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
 from drivers.credentials import Credentials
 from drivers.dlms import acse, apdu, axdr, results, security
-from drivers.dlms.apdu import Conformance
-from drivers.dlms.security import Key
-from drivers.service import Receive, Send, Service, receive
+from drivers.dlms.apdu import Conformance, tags
+from drivers.dlms.block_transfer import BlockTransfer
+from drivers.dlms.ciphering import (
+    hls_keys_of,
+    initiate_protection_of,
+    overhead_of,
+    protection_of,
+    symmetric_keys,
+)
+from drivers.dlms.security import Challenge, Key, Protection
+from drivers.dlms.security.protection import new_transaction_id
+from drivers.dlms.security.suites import SUITES
+from drivers.service import Send, Service, receive
 from profiles.errors import (
     AccessDenied,
     HeadEndError,
     IdentityMismatch,
     LinkError,
+    LinkTimeout,
     MeterBusy,
     ProtocolError,
     SecurityError,
 )
 from profiles.meter_type import Association as AssociationType
-from profiles.objects import AttributeRef, MethodRef, Obis
+from profiles.objects import MethodRef, Obis
 
 CURRENT_ASSOCIATION = Obis(0, 0, 40, 0, 0)
 REPLY_TO_HLS_AUTHENTICATION = MethodRef(15, CURRENT_ASSOCIATION, 1)
 
 PROPOSED_CONFORMANCE = (
-    Conformance.GET | Conformance.ACTION | Conformance.SELECTIVE_ACCESS | Conformance.BLOCK_TRANSFER_WITH_GET
+    Conformance.GET
+    | Conformance.SET
+    | Conformance.ACTION
+    | Conformance.ACCESS
+    | Conformance.SELECTIVE_ACCESS
+    | Conformance.MULTIPLE_REFERENCES
+    | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_SET
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
+    | Conformance.GENERAL_BLOCK_TRANSFER
+    | Conformance.PRIORITY_MANAGEMENT
+    | Conformance.EVENT_NOTIFICATION
+    | Conformance.DATA_NOTIFICATION
 )
 CHALLENGE_OCTETS = 16
+ECDSA_CHALLENGE_OCTETS = 32
 MAX_PASSED_OVER = 32
 """Late answers and pushes that may come before the answer we wait for."""
-MAX_TRANSFER = 16 * 1024 * 1024
-"""Octets of one attribute, over all its blocks: ten times a year of 15-minute rows."""
 
 REJECTED_TRANSIENT = 2
 """association-result of an AARE: not now."""
 
-_GLO_INITIATE_RESPONSE = 0x28
 _CONFIRMED_SERVICE_ERROR = 0x0E
-_UNSOLICITED = frozenset({0x0F, 0xC2, 0xDB, 0xDC, 0xDD})
-"""data-notification, event-notification and the general ciphers that pushes come in."""
+_CLEAR_ERRORS = (tags.EXCEPTION_RESPONSE, _CONFIRMED_SERVICE_ERROR)
+_NOTIFICATIONS = frozenset({tags.DATA_NOTIFICATION, 0xC2})
+_EVENTS_CIPHERED = frozenset({tags.GLO[0xC2], tags.DED[0xC2]})
+_GENERAL = frozenset(
+    {
+        tags.GENERAL_GLO_CIPHERING,
+        tags.GENERAL_DED_CIPHERING,
+        tags.GENERAL_CIPHERING,
+        tags.GENERAL_SIGNING,
+    }
+)
 
 
 LastReceived = Callable[[bytes], int]
@@ -60,6 +93,23 @@ LastReceived = Callable[[bytes], int]
 def never_heard(server_title: bytes) -> int:
     """For a meter never heard before under this key."""
     return -1
+
+
+Unasked = Callable[[bytes], None]
+"""Takes an APDU that the meter sent without being asked, as it came: a push in the middle of our request."""
+
+
+def ignore(received: bytes) -> None:
+    """For callers with no use for pushes."""
+
+
+class Request(Protocol):
+    """A request APDU; `invoke_id` is its invoke-id-and-priority, 8 bits, or 32 in ACCESS."""
+
+    @property
+    def invoke_id(self) -> int: ...
+
+    def encode(self) -> bytes: ...
 
 
 class State(enum.Enum):
@@ -72,6 +122,7 @@ class State(enum.Enum):
 
 TRANSITIONS: dict[tuple[State, str], State] = {
     (State.IDLE, "aarq"): State.ASSOCIATING,
+    (State.IDLE, "pre-established"): State.OPEN,
     (State.ASSOCIATING, "accepted"): State.OPEN,
     (State.ASSOCIATING, "accepted, HLS"): State.AUTHENTICATING,
     (State.ASSOCIATING, "rejected"): State.IDLE,
@@ -87,6 +138,7 @@ class Association:
 
     `server_title` is the registered system title of the meter (empty: not known, learnt from the AARE).
     `last_received` on the association is the highest counter this meter has used under the encryption key.
+    `capacity` is how many octets a plain request may have.
     """
 
     def __init__(
@@ -96,6 +148,7 @@ class Association:
         *,
         server_title: bytes = b"",
         last_received: LastReceived = never_heard,
+        unasked: Unasked = ignore,
     ) -> None:
         self.kind = kind
         self.credentials = credentials
@@ -107,7 +160,12 @@ class Association:
         self.passed_over = 0
         self._registered_title = server_title
         self._last_received_of = last_received
+        self._unasked = unasked
         self._invoke_id = 0
+        self._dedicated_key: Key | None = None
+        self._last_dedicated = -1
+        self._protection: Protection | None = None
+        self._transfer: BlockTransfer | None = None
         self._check_credentials()
 
     # -- services ---------------------------------------------------------------------------------------------
@@ -117,27 +175,13 @@ class Association:
 
         Raises AccessDenied (refused, with the diagnostic in words), MeterBusy, SecurityError, IdentityMismatch.
         """
+        if self.kind.pre_established:
+            self._move("pre-established")
+            self._agree(PROPOSED_CONFORMANCE, self.kind.max_pdu)
+            return
         self._move("aarq")
-        hls = self.kind.mechanism >= 2
-        challenge = secrets.token_bytes(CHALLENGE_OCTETS)
         try:
-            yield Send(
-                acse.encode_aarq(
-                    ciphered=self.kind.ciphered,
-                    mechanism=self.kind.mechanism,
-                    client_title=self.credentials.client_title or None,
-                    authentication_value=challenge if hls else self.credentials.secret,
-                    user_information=self._initiate_request(),
-                )
-            )
-            aare = yield from self._aare()
-            self._accept(aare)
-            if hls:
-                self._move("accepted, HLS")
-                yield from self._authenticate(challenge, aare.challenge or b"")
-                self._move("meter proved itself")
-            else:
-                self._move("accepted")
+            yield from self._associate()
         except HeadEndError as error:
             self.reset()
             error.at(asked="associate")
@@ -146,62 +190,35 @@ class Association:
             self.reset()
             raise
 
-    def get(self, attribute: AttributeRef, selection: bytes | None = None) -> Service[bytes]:
-        """GET one attribute, in as many blocks as the meter likes; returns its A-XDR octets.
+    def exchange(self, request: Request, asked: str) -> Service[apdu.Apdu]:
+        """Send a request and return the answer that carries its invoke-id; late and unasked APDUs are passed over.
 
-        `selection` is from `apdu.range_selection` or `apdu.entry_selection`. Raises AccessDenied with the
-        data-access-result, ProtocolError on a wrong block number or an oversized transfer.
+        Raises what the receive policy refuses, ProtocolError for a request longer than the meter takes, and the error
+        that an exception-response stands for.
         """
         self._move("request")
-        if selection is not None and Conformance.SELECTIVE_ACCESS not in self.conformance:
-            raise AccessDenied(
-                "the meter agreed to no selective access in this association",
-                asked=f"get {attribute}",
-                remedy='set selective_access = "none" for this profile in the meter\'s type',
-            )
-        asked = f"get {attribute}"
-        invoke_id = self._next_invoke_id()
-        answer = yield from self._request(apdu.GetRequestNormal(invoke_id, attribute, selection).encode(), asked)
-        blocks: list[bytes] = []
-        size = 0
-        while isinstance(answer, apdu.GetResponseBlock):
-            _refuse_error(answer.error, asked)
-            number = len(blocks) + 1
-            if answer.block != number or answer.data is None:
-                raise ProtocolError(f"block {answer.block} came where block {number} was due", asked=asked, retry=True)
-            size += len(answer.data)
-            if size > MAX_TRANSFER:
-                raise ProtocolError(f"more than {MAX_TRANSFER} octets came", asked=asked, retry=False)
-            blocks.append(answer.data)
-            if answer.last:
-                return b"".join(blocks)
-            if not answer.data:
-                raise ProtocolError(f"block {number} is empty and not the last", asked=asked, retry=True)
-            answer = yield from self._request(apdu.GetRequestNext(invoke_id, number).encode(), asked)
-        if not isinstance(answer, apdu.GetResponseNormal) or blocks:
-            raise ProtocolError(f"{type(answer).__name__} came for a GET", asked=asked)
-        _refuse_error(answer.error, asked)
-        if answer.data is None:
-            raise ProtocolError("the answer holds neither data nor a result", asked=asked)
-        return answer.data
-
-    def action(self, method: MethodRef, parameters: bytes | None = None) -> Service[bytes | None]:
-        """ACTION-normal; returns the A-XDR octets of the return parameters, if any. Raises AccessDenied."""
-        self._move("request")
-        return (yield from self._action(method, parameters))
+        return (yield from self._exchange(request, asked))
 
     def release(self) -> Service[None]:
-        """RLRQ, then wait for RLRE. A meter that knows no RLRQ only lets the wait run out: LinkTimeout."""
+        """RLRQ, then wait for RLRE. A meter that knows no RLRQ only lets the wait run out: LinkTimeout.
+
+        AccessDenied where the meter refuses; the association is over for us all the same.
+        """
+        if self.kind.pre_established:
+            self.reset()
+            return
         self._move("rlrq")
+        self.passed_over = 0
         try:
-            protected = self._initiate_request() if self.kind.ciphered else None
-            yield Send(acse.encode_rlrq(user_information=protected))
+            yield Send(acse.encode_rlrq(user_information=self._initiate_request() if self.kind.ciphered else None))
             while True:
                 answer = yield from receive()
                 if answer[:1] == b"\x63":
-                    acse.decode_rlre(answer)
+                    _refuse_release(acse.decode_rlre(answer))
                     break
-                self._pass_over("release")
+                if answer[:1] and answer[0] in _CLEAR_ERRORS:
+                    raise _clear_error(_decode_error(answer), "release")
+                self._pass_over(answer, "release")
             self._move("rlre")
         finally:
             self.reset()
@@ -209,23 +226,75 @@ class Association:
     def reset(self) -> None:
         """Forget the association, from any state: the link is gone or about to be closed."""
         self.state = State.IDLE
+        self._protection = None
+        self._transfer = None
+        self._dedicated_key = None
+
+    @property
+    def capacity(self) -> int:
+        """Octets that a plain request may have to arrive in one piece: the meter's PDU less our protection."""
+        return self.server_max_pdu - overhead_of(self.kind) if self.server_max_pdu else 0xFFFF
+
+    def next_invoke_id(self) -> int:
+        """invoke-id-and-priority: confirmed, high priority, a fresh number of four bits."""
+        self._invoke_id = (self._invoke_id + 1) & 0x0F
+        return 0xC0 | self._invoke_id
 
     # -- association ------------------------------------------------------------------------------------------
 
     def _check_credentials(self) -> None:
         kind, credentials = self.kind, self.credentials
-        if kind.needs_keys and (credentials.encryption_key is None or credentials.authentication_key is None):
-            raise SecurityError(f"association {kind.name} needs an encryption and an authentication key")
-        if kind.needs_keys and len(credentials.client_title) != 8:
+        if kind.needs_keys:
+            symmetric_keys(kind, credentials)
+        if (kind.needs_keys or kind.protected or kind.mechanism in (6, 7)) and len(credentials.client_title) != 8:
             raise SecurityError(f"association {kind.name} needs a client system title of 8 octets")
-        if kind.mechanism in (1, 2) and credentials.secret is None:
+        if kind.mechanism in (1, 2, 3, 4, 6) and credentials.secret is None:
             raise SecurityError(f"association {kind.name} needs a {'password' if kind.mechanism == 1 else 'secret'}")
-        if kind.mechanism not in (0, 1, 2, 5):
+        if kind.mechanism == 7 and (credentials.signing_key is None or credentials.peer_signing_key is None):
+            raise SecurityError(f"association {kind.name} needs our private and the meter's public signing key")
+        if kind.mechanism > 7:
             raise SecurityError(f"authentication mechanism {kind.mechanism} is not supported")
+        if kind.pre_established and kind.protected and len(self.server_title) != 8:
+            raise SecurityError(f"association {kind.name} needs the meter's system title, which no AARE will tell")
 
-    def _initiate_request(self) -> bytes:
-        plain = apdu.InitiateRequest(conformance=PROPOSED_CONFORMANCE, max_pdu=self.kind.max_pdu).encode()
-        return self._protect(plain) if self.kind.ciphered else plain
+    def _associate(self) -> Service[None]:
+        kind = self.kind
+        hls = kind.mechanism >= 2
+        challenge = secrets.token_bytes(ECDSA_CHALLENGE_OCTETS if kind.mechanism == 7 else CHALLENGE_OCTETS)
+        if kind.ciphering in ("ded", "general-ded") and kind.ciphered:
+            self._dedicated_key = Key.generate(SUITES[kind.suite].key_octets)
+            self._last_dedicated = -1
+        transaction_id = new_transaction_id()
+        yield Send(
+            acse.encode_aarq(
+                ciphered=kind.protected,
+                mechanism=kind.mechanism,
+                client_title=self.credentials.client_title or None,
+                authentication_value=challenge if hls else self.credentials.secret if kind.mechanism else None,
+                user_information=self._initiate_request(transaction_id),
+            )
+        )
+        self.passed_over = 0
+        aare = yield from self._aare()
+        self._accept(aare, transaction_id)
+        if hls:
+            self._move("accepted, HLS")
+            yield from self._authenticate(challenge, aare.challenge or b"")
+            self._move("meter proved itself")
+        else:
+            self._move("accepted")
+
+    def _initiate_request(self, transaction_id: bytes = b"") -> bytes:
+        kind = self.kind
+        general = kind.ciphering not in ("glo", "ded") or kind.signed
+        conformance = PROPOSED_CONFORMANCE | (Conformance.GENERAL_PROTECTION if general else Conformance(0))
+        key = self._dedicated_key
+        plain = apdu.InitiateRequest(conformance, kind.max_pdu, None if key is None else key.octets).encode()
+        protection = self._initiate_protection()
+        return plain if protection is None else protection.protect(plain, transaction_id)
+
+    def _initiate_protection(self) -> Protection | None:
+        return initiate_protection_of(self.kind, self.credentials, self.server_title, self.credentials.counters.take)
 
     def _aare(self) -> Service[acse.Aare]:
         """The AARE, or the error that came in its place."""
@@ -233,16 +302,16 @@ class Association:
             answer = yield from receive()
             if answer[:1] == b"\x61":
                 return acse.decode_aare(answer)
-            if answer[:1] in (b"\xd8", b"\x0e"):
+            if answer[:1] and answer[0] in _CLEAR_ERRORS:
                 self._move("rejected")
                 raise _clear_error(_decode_error(answer), "associate")
-            self._pass_over("associate")
+            self._pass_over(answer, "associate")
 
-    def _accept(self, aare: acse.Aare) -> None:
+    def _accept(self, aare: acse.Aare, transaction_id: bytes) -> None:
         if aare.result != 0:
             self._move("rejected")
             raise _rejected(aare)
-        if aare.ciphered != self.kind.ciphered:
+        if aare.ciphered != self.kind.protected:
             raise SecurityError("the meter answered with another application context", asked="associate")
         if aare.system_title:
             if self._registered_title and aare.system_title != self._registered_title:
@@ -254,160 +323,176 @@ class Association:
                 )
             self.server_title = aare.system_title
         self.last_received = self._last_received_of(self.server_title)
-        answer = apdu.decode(self._initiate_response(aare.user_information or b""))
+        answer = apdu.decode(self._initiate_response(aare.user_information or b"", transaction_id))
         if isinstance(answer, apdu.ConfirmedServiceError):
             raise _clear_error(answer, "associate")
         if not isinstance(answer, apdu.InitiateResponse):
             raise ProtocolError(f"{type(answer).__name__} came for an initiate-request", asked="associate")
-        self.conformance = Conformance(answer.conformance) & PROPOSED_CONFORMANCE
-        self.server_max_pdu = answer.max_pdu
+        self._agree(Conformance(answer.conformance) & PROPOSED_CONFORMANCE, answer.max_pdu)
 
-    def _initiate_response(self, user_information: bytes) -> bytes:
-        if not self.kind.ciphered or user_information[:1] == b"\x0e":
+    def _agree(self, conformance: Conformance, max_pdu: int) -> None:
+        """What both sides can do, and how APDUs are protected from here on."""
+        self.conformance = conformance
+        self.server_max_pdu = max_pdu
+        if self.kind.pre_established:
+            self.last_received = self._last_received_of(self.server_title)
+        take, dedicated = self.credentials.counters.take, self._dedicated_key
+        self._protection = protection_of(self.kind, self.credentials, self.server_title, take, dedicated)
+        if Conformance.GENERAL_BLOCK_TRANSFER in conformance:
+            self._transfer = BlockTransfer(max_pdu or 0xFFFF)
+
+    def _initiate_response(self, user_information: bytes, transaction_id: bytes) -> bytes:
+        protection = self._initiate_protection()
+        tag = user_information[0] if user_information else 0
+        if protection is None or tag == _CONFIRMED_SERVICE_ERROR:
             return user_information
-        if user_information[:1] != bytes((_GLO_INITIATE_RESPONSE,)):
+        if tag not in tags.CIPHERED and tag not in _GENERAL:
             raise SecurityError("the meter's initiate-response is not ciphered", asked="associate")
-        return self._unprotect(user_information)
+        if len(self.server_title) != 8:
+            raise SecurityError("the meter named no system title and none is registered", asked="associate")
+        opened = protection.unprotect(user_information, self.last_received)
+        if opened.transaction_id and opened.transaction_id != transaction_id:
+            raise SecurityError("the initiate-response is that of another transaction", asked="associate")
+        if opened.counter is not None:
+            self.last_received = opened.counter
+        return opened.plain
 
     def _authenticate(self, challenge: bytes, meter_challenge: bytes) -> Service[None]:
         """HLS passes 3 and 4 (Green Book, 9.2.7.4): our proof for the meter's challenge, then its proof for ours."""
-        if not 8 <= len(meter_challenge) <= 64:
+        mechanism, keys = self.kind.mechanism, hls_keys_of(self.kind, self.credentials)
+        least = ECDSA_CHALLENGE_OCTETS if mechanism == 7 else 8
+        if not least <= len(meter_challenge) <= 64:
             raise ProtocolError(
-                f"the meter's challenge has {len(meter_challenge)} octets, not 8 to 64", asked="associate"
+                f"the meter's challenge has {len(meter_challenge)} octets, not {least} to 64", asked="associate"
             )
         if secrets.compare_digest(challenge, meter_challenge):
             raise SecurityError(
                 "the meter's challenge is our own, sent back", asked="associate, HLS pass 2", retry=False
             )
-        keys = self.credentials
-        if self.kind.mechanism == 2:
-            assert keys.secret is not None
-            proof = security.hls2(keys.secret, meter_challenge)
-        else:
-            proof = security.gmac(
-                security.AUTHENTICATION,
-                *self._keys,
-                keys.client_title,
-                keys.counters.take(),
-                meter_challenge,
-            )
-        try:
-            answer = yield from self._action(REPLY_TO_HLS_AUTHENTICATION, axdr.octet_string(proof))
-        except AccessDenied as error:
+        ours, its = self.credentials.client_title, self.server_title
+        proof = security.answer_challenge(
+            mechanism, keys, Challenge(meter_challenge, challenge, ours, its), self.credentials.counters.take
+        )
+        asked = "associate, HLS pass 3"
+        request = apdu.ActionRequestNormal(self.next_invoke_id(), REPLY_TO_HLS_AUTHENTICATION, axdr.octet_string(proof))
+        answer = yield from self._exchange(request, asked)
+        if not isinstance(answer, apdu.ActionResponseNormal):
+            raise ProtocolError(f"{type(answer).__name__} came for an ACTION", asked=asked)
+        if answer.result != 0 or answer.error is not None:
             raise AccessDenied(
-                f"the meter did not accept our proof: {error.message}",
-                asked="associate, HLS pass 3",
+                f"the meter did not accept our proof: it answered {results.action_text(answer.result)}",
+                asked=asked,
                 remedy="the HLS secret or a key is not the meter's",
-                retry=error.retry,
-            ) from None
-        returned = axdr.decode(answer) if answer is not None else None
+                retry=results.is_worth_a_retry(answer.result),
+            )
+        returned = axdr.decode(answer.data) if answer.data is not None else None
         if not isinstance(returned, bytes):
             raise ProtocolError("the meter sent no proof of itself", asked="associate, HLS pass 4")
         try:
-            self._check_proof(returned, challenge)
+            # Fresh by our challenge; GMAC's counter was drawn before the one of the APDU that carried it.
+            security.check_answer(mechanism, keys, Challenge(challenge, meter_challenge, its, ours), returned)
         except SecurityError as error:
             raise error.at(asked="associate, HLS pass 4") from None
 
-    def _check_proof(self, proof: bytes, challenge: bytes) -> None:
-        keys = self.credentials
-        if self.kind.mechanism == 2:
-            assert keys.secret is not None
-            security.check_hls2(keys.secret, challenge, proof)
-            return
-        # Fresh by our challenge; its counter was drawn before the one of the APDU that carried it.
-        security.check_gmac(*self._keys, self.server_title, challenge, proof, None)
+    # -- exchange ---------------------------------------------------------------------------------------------
 
-    # -- requests ---------------------------------------------------------------------------------------------
-
-    def _action(self, method: MethodRef, parameters: bytes | None) -> Service[bytes | None]:
-        asked = f"action {method}"
-        request = apdu.ActionRequestNormal(self._next_invoke_id(), method, parameters)
-        answer = yield from self._request(request.encode(), asked)
-        if not isinstance(answer, apdu.ActionResponseNormal):
-            raise ProtocolError(f"{type(answer).__name__} came for an ACTION", asked=asked)
-        if answer.result != 0:
-            raise AccessDenied(
-                f"the meter answered {results.action_text(answer.result)}",
-                asked=asked,
-                retry=results.is_worth_a_retry(answer.result),
-            )
-        _refuse_error(answer.error, asked)
-        return answer.data
-
-    def _request(self, plain: bytes, asked: str) -> Service[apdu.Apdu]:
-        """Send a request and return the answer that carries its invoke-id; late and unasked APDUs are passed over."""
-        if self.server_max_pdu and len(plain) > self.server_max_pdu:
-            raise ProtocolError(f"the request has {len(plain)} octets, the meter takes {self.server_max_pdu}")
-        invoke_id = plain[2]
+    def _exchange(self, request: Request, asked: str) -> Service[apdu.Apdu]:
         self.passed_over = 0
+        plain = request.encode()
         try:
-            yield Send(self._protect(plain) if self.kind.ciphered else plain)
+            if len(plain) > self.capacity and self._transfer is None:
+                raise ProtocolError(
+                    f"the request has {len(plain)} octets, more than the {self.capacity} that the meter takes",
+                    retry=False,
+                )
+            transaction_id = new_transaction_id() if self._protection is not None else b""
+            yield from self._send(
+                plain if self._protection is None else self._protection.protect(plain, transaction_id)
+            )
             while True:
-                received = yield Receive()
-                assert received is not None
-                if received[:1] and received[0] in _UNSOLICITED:
-                    self._pass_over(asked)
+                answer = self._understand((yield from self._receive()), transaction_id, asked)
+                if answer is None:
                     continue
-                answer = self._clear(received)
                 if isinstance(answer, apdu.ExceptionResponse | apdu.ConfirmedServiceError):
                     raise _clear_error(answer, asked)
-                if getattr(answer, "invoke_id", -1) & 0x0F != invoke_id & 0x0F:
-                    self._pass_over(asked)
-                    continue
-                return answer
+                if _answers(answer, request):
+                    return answer
+                self._count_passed_over(asked)
         except HeadEndError as error:
             if isinstance(error, LinkError | SecurityError):
                 self.reset()
             raise error.at(asked=asked) from None
 
-    def _clear(self, received: bytes) -> apdu.Apdu:
-        """Decode what came, after the receive policy."""
-        if not self.kind.ciphered or received[:1] in (b"\xd8", b"\x0e"):
+    def _send(self, whole: bytes) -> Service[None]:
+        """In one piece, or by general block transfer where it is too long for that."""
+        if self._transfer is not None and len(whole) > self.server_max_pdu > 0:
+            for block in self._transfer.start(whole):
+                yield Send(block)
+        else:
+            yield Send(whole)
+
+    def _receive(self) -> Service[bytes]:
+        """The next whole APDU; blocks of a general block transfer are joined, and asked for again where lost."""
+        while True:
+            try:
+                received = yield from receive()
+            except LinkTimeout:
+                repeats = [] if self._transfer is None else self._transfer.idle()
+                if not repeats:
+                    raise
+                for block in repeats:
+                    yield Send(block)
+                continue
+            if self._transfer is None or received[:1] != bytes([tags.GENERAL_BLOCK_TRANSFER]):
+                return received
+            for block in self._transfer.handle(received):
+                yield Send(block)
+            whole = self._transfer.take()
+            if whole is not None:
+                return whole
+
+    def _understand(self, received: bytes, transaction_id: bytes, asked: str) -> apdu.Apdu | None:
+        """What came, after the receive policy; None for what the meter sent unasked."""
+        protection, tag = self._protection, received[0] if received else 0
+        if tag in _NOTIFICATIONS or tag in _EVENTS_CIPHERED or (tag in _GENERAL and not self._takes_general):
+            self._pass_over(received, asked)
+            return None
+        if protection is None or tag in _CLEAR_ERRORS:
             return apdu.decode(received)
-        if not security.is_glo(received):
-            tag = received[:1].hex().upper() or "nothing"
-            raise SecurityError(f"a plaintext answer (tag {tag}) came in a ciphered association")
-        return apdu.decode(self._unprotect(received))
-
-    def _protect(self, plain: bytes) -> bytes:
-        keys = self.credentials
-        return security.glo_wrap(
-            plain,
-            security.protect(
-                self.kind.security_control,
-                *self._keys,
-                keys.client_title,
-                keys.counters.take(),
-                plain,
-            ),
-        )
-
-    def _unprotect(self, received: bytes) -> bytes:
-        if len(self.server_title) != 8:
-            raise SecurityError("the meter named no system title and none is registered", asked="associate")
-        tag, protected = security.glo_unwrap(received)
-        opened = security.unprotect(
-            self.kind.security_control, *self._keys, self.server_title, protected, self.last_received
-        )
-        if opened.plain[:1] != bytes((tag,)):
-            raise SecurityError("the ciphered APDU is not the one its tag names")
-        self.last_received = opened.counter
-        return opened.plain
+        if tag not in tags.CIPHERED and tag not in _GENERAL:
+            named = received[:1].hex().upper() or "nothing"
+            raise SecurityError(f"a plaintext answer (tag {named}) came in a ciphered association")
+        opened = protection.unprotect(received, self._last_counter)
+        if opened.counter is not None:
+            self._keep_counter(opened.counter)
+        if opened.plain[:1] and opened.plain[0] in _NOTIFICATIONS:
+            self._pass_over(received, asked)
+            return None
+        if opened.transaction_id and opened.transaction_id != transaction_id:
+            raise SecurityError("an answer of another transaction came: replay refused")
+        return apdu.decode(opened.plain)
 
     @property
-    def _keys(self) -> tuple[Key, Key]:
-        """Encryption and authentication key; that they are there was checked at the start."""
-        keys = self.credentials
-        assert keys.encryption_key is not None
-        assert keys.authentication_key is not None
-        return keys.encryption_key, keys.authentication_key
+    def _takes_general(self) -> bool:
+        """Whether answers come in general APDUs; where they do not, only pushes can."""
+        return self.kind.signed or (self.kind.ciphered and self.kind.ciphering not in ("glo", "ded"))
 
-    def _next_invoke_id(self) -> int:
-        """invoke-id-and-priority: confirmed, high priority, a fresh number of four bits."""
-        self._invoke_id = (self._invoke_id + 1) & 0x0F
-        return 0xC0 | self._invoke_id
+    @property
+    def _last_counter(self) -> int:
+        return self.last_received if self._dedicated_key is None else self._last_dedicated
 
-    def _pass_over(self, asked: str) -> None:
+    def _keep_counter(self, counter: int) -> None:
+        """The dedicated key is of this association alone, and so are the counters under it."""
+        if self._dedicated_key is None:
+            self.last_received = counter
+        else:
+            self._last_dedicated = counter
+
+    def _pass_over(self, received: bytes, asked: str) -> None:
+        self._count_passed_over(asked)
+        self._unasked(received)
+
+    def _count_passed_over(self, asked: str) -> None:
         self.passed_over += 1
         if self.passed_over > MAX_PASSED_OVER:
             raise ProtocolError(f"{self.passed_over} APDUs came that answer nothing we asked", asked=asked)
@@ -419,11 +504,17 @@ class Association:
             raise ProtocolError(f"no {event} while the association is {self.state.value}", retry=False) from None
 
 
-def _refuse_error(error: int | None, asked: str) -> None:
-    if error is not None:
-        raise AccessDenied(
-            f"the meter answered {results.data_access_text(error)}", asked=asked, retry=results.is_worth_a_retry(error)
-        )
+def _answers(answer: apdu.Apdu, request: Request) -> bool:
+    """Whether it carries the request's invoke-id: a number of 4 bits, in ACCESS of 24."""
+    if isinstance(answer, apdu.AccessResponse) != isinstance(request, apdu.AccessRequest):
+        return False
+    mask = 0xFFFFFF if isinstance(answer, apdu.AccessResponse) else 0x0F
+    return bool(getattr(answer, "invoke_id", -1) & mask == request.invoke_id & mask)
+
+
+def _refuse_release(release: acse.Release) -> None:
+    if release.reason not in (None, 0):
+        raise AccessDenied(f"the meter refused the release, reason {release.reason}", asked="release")
 
 
 def _decode_error(octets: bytes) -> apdu.ExceptionResponse | apdu.ConfirmedServiceError:

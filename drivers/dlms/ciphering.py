@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from drivers.credentials import Credentials
 from drivers.dlms.security import (
@@ -22,10 +22,18 @@ from drivers.dlms.security import (
     SharedKey,
     SignatureProtection,
 )
+from drivers.dlms.security.gcm import HEADER_OCTETS, TAG_OCTETS, TITLE_OCTETS
+from drivers.dlms.security.suites import AUTHENTICATION, SUITES
 from profiles.errors import SecurityError
 from profiles.meter_type import Association
 
 _T = TypeVar("_T")
+
+_TAG: Final = 1
+_LENGTH: Final = 3
+_TITLE: Final = 1 + TITLE_OCTETS
+_GENERAL_HEADER: Final = 3 * _TITLE + 2
+"""Transaction-id, originator, recipient; an empty date-time and other information."""
 
 
 def protection_of(
@@ -57,6 +65,29 @@ def initiate_protection_of(
     if kind.ciphering == "general-ciphering":
         return _ciphering(kind, credentials, parties, None)
     return ServiceProtection(parties, kind.security_control, *symmetric_keys(kind, credentials))
+
+
+def overhead_of(kind: Association) -> int:
+    """The most octets that the protection puts around a plain APDU, lengths of up to 3 octets included."""
+    octets = 0
+    public = {1: 64, 2: 96}.get(kind.suite, 0)  # also the octets of a signature
+    if kind.ciphered:
+        octets += _TAG + _LENGTH + HEADER_OCTETS + (TAG_OCTETS if kind.security_control & AUTHENTICATION else 0)
+        if kind.ciphering in ("general-glo", "general-ded"):
+            octets += _TITLE
+        if kind.ciphering == "general-ciphering":
+            octets += (
+                _GENERAL_HEADER
+                + {
+                    "identified": 3,
+                    "wrapped": 4 + SUITES[kind.suite].key_octets + 8,
+                    "one-pass": 5 + _LENGTH + 2 * public,
+                    "static-unified": 5,
+                }[kind.key_origin]
+            )
+    if kind.signed:
+        octets += _TAG + _GENERAL_HEADER + 2 * _LENGTH + public
+    return octets
 
 
 def hls_keys_of(kind: Association, credentials: Credentials) -> HlsKeys:

@@ -19,7 +19,7 @@ from lines import BLOCK_LOAD, METER_TYPE, OBJECTS, SERIAL, Place
 from drivers.address import Address, parse_address
 from drivers.credentials import Credentials
 from drivers.dlms import axdr
-from drivers.dlms.association import Association
+from drivers.dlms.client import Client
 from drivers.dlms.wrapper import wrap
 from drivers.links import open_link, replay_link
 from drivers.links.hdlc import HdlcLink
@@ -123,7 +123,7 @@ async def test_a_meter_that_calls_in_is_read_over_its_own_connection(framing: st
             await link.connect()
         else:
             link = WrapperLink(stream, client=16, server=1, timeout_s=20)
-        association = Association(METER_TYPE.associations["public"], Credentials())
+        association = Client(METER_TYPE.associations["public"], Credentials())
         await run(association.open(), link)
         serials.append(axdr.decode(await run(association.get(SERIAL), link)))
         await run(association.release(), link)
@@ -337,13 +337,13 @@ async def test_a_transcript_of_any_link_replays_without_the_meter(kind: str) -> 
     (recording,) = read_transcript(text.getvalue())
     assert recording.title == f"{parse_address(address)} client 16 server 1"
     link = await replay_link(recording, parse_address(address), client=16, server=1)
-    association = Association(METER_TYPE.associations["public"], place.credentials("public"))
+    association = Client(METER_TYPE.associations["public"], place.credentials("public"))
     await run(association.open(), link)
     assert [await run(association.get(asked), link) for asked in (SERIAL, OBJECTS)] == said
     await run(association.release(), link)
     await link.close()
     with pytest.raises(LinkError, match=r"transcript ends|nothing sent|not connected"):
-        await run(Association(METER_TYPE.associations["public"], place.credentials("public")).open(), link)
+        await run(Client(METER_TYPE.associations["public"], place.credentials("public")).open(), link)
 
 
 async def test_a_replay_notices_what_is_not_as_then() -> None:
@@ -352,7 +352,7 @@ async def test_a_replay_notices_what_is_not_as_then() -> None:
         await session.get(SERIAL)
     (recording,) = read_transcript(text.getvalue())
     link = await replay_link(recording, parse_address(address), client=16, server=1)
-    association = Association(METER_TYPE.associations["public"], place.credentials("public"))
+    association = Client(METER_TYPE.associations["public"], place.credentials("public"))
     await run(association.open(), link)
     with pytest.raises(LinkError, match="something else"):
         await run(association.get(OBJECTS), link)

@@ -11,7 +11,8 @@ import pytest
 from drivers.credentials import CounterRange, Credentials
 from drivers.dlms import acse, apdu, axdr, security
 from drivers.dlms.apdu import Conformance
-from drivers.dlms.association import MAX_PASSED_OVER, TRANSITIONS, Association, State
+from drivers.dlms.association import MAX_PASSED_OVER, TRANSITIONS, State
+from drivers.dlms.client import Client
 from drivers.dlms.security import Key, Secret
 from drivers.service import Send, Service
 from profiles.errors import (
@@ -112,15 +113,15 @@ def invoke_id(request: bytes) -> int:
     return opened(request)[0][2]
 
 
-def associated(meter: Meter, **options: Any) -> Association:
-    association = Association(READER, credentials(), **options)
+def associated(meter: Meter, **options: Any) -> Client:
+    association = Client(READER, credentials(), **options)
     drive(association.open(), [meter.aare()])
     return association
 
 
 def test_a_ciphered_association_reads_and_releases_with_rising_counters() -> None:
     meter = Meter()
-    association = Association(READER, credentials(), server_title=METER)
+    association = Client(READER, credentials(), server_title=METER)
     _, [aarq] = drive(association.open(), [meter.aare()])
     asked = acse.decode_aarq(aarq)
     assert (asked.ciphered, asked.mechanism, asked.client_title) == (True, 1, CLIENT)
@@ -141,7 +142,7 @@ def test_a_ciphered_association_reads_and_releases_with_rising_counters() -> Non
 
 def test_an_association_without_security_sends_everything_in_clear() -> None:
     response = apdu.InitiateResponse(conformance=Conformance.GET, max_pdu=560).encode()
-    association = Association(PUBLIC, Credentials())
+    association = Client(PUBLIC, Credentials())
     aare = acse.encode_aare(result=0, diagnostic=0, user_information=response)
     _, [aarq] = drive(association.open(), [aare])
     assert acse.decode_aarq(aarq).mechanism == 0
@@ -155,7 +156,7 @@ def test_an_association_without_security_sends_everything_in_clear() -> None:
 @pytest.mark.parametrize("kind", [UTILITY, GMAC])
 def test_hls_proves_both_sides_and_never_sends_the_secret(kind: Any) -> None:
     meter, keys = Meter(), credentials()
-    association = Association(kind, keys)
+    association = Client(kind, keys)
     stoc = bytes(range(1, 17))
 
     def proof(request: bytes) -> bytes:
@@ -192,7 +193,7 @@ def test_a_meter_that_proves_nothing_is_refused(kind: Any) -> None:
     wrong = lambda request: meter.cipher(  # noqa: E731
         apdu.ActionResponseNormal(invoke_id(request), 0, axdr.octet_string(bytes(17))).encode()
     )
-    association = Association(kind, credentials())
+    association = Client(kind, credentials())
     with pytest.raises(SecurityError, match="HLS pass 4"):
         drive(association.open(), [meter.aare(mechanism=kind.mechanism, challenge=bytes(range(1, 17))), wrong])
     assert association.state is State.IDLE
@@ -202,11 +203,11 @@ def test_a_meter_that_sends_our_own_challenge_back_is_refused() -> None:
     meter = Meter()
     mirror = lambda aarq: meter.aare(mechanism=2, challenge=acse.decode_aarq(aarq).authentication_value)  # noqa: E731
     with pytest.raises(SecurityError, match="our own"):
-        drive(Association(UTILITY, credentials()).open(), [mirror])
+        drive(Client(UTILITY, credentials()).open(), [mirror])
 
 
 def test_another_meter_at_the_address_is_refused_before_its_answer_is_used() -> None:
-    association = Association(READER, credentials(), server_title=bytes.fromhex("4D4D4D0000000001"))
+    association = Client(READER, credentials(), server_title=bytes.fromhex("4D4D4D0000000001"))
     with pytest.raises(IdentityMismatch, match="4D4D4D0000BC614E answers, 4D4D4D0000000001 is registered"):
         drive(association.open(), [Meter().aare()])
 
@@ -214,20 +215,20 @@ def test_another_meter_at_the_address_is_refused_before_its_answer_is_used() -> 
 def test_an_initiate_response_in_clear_is_refused_in_a_ciphered_association() -> None:
     clear = apdu.InitiateResponse(conformance=Conformance.GET, max_pdu=1024).encode()
     with pytest.raises(SecurityError, match="not ciphered"):
-        drive(Association(READER, credentials()).open(), [Meter().aare(user_information=clear)])
+        drive(Client(READER, credentials()).open(), [Meter().aare(user_information=clear)])
 
 
 def test_an_unciphered_context_is_refused_where_a_ciphered_one_was_asked() -> None:
     clear = apdu.InitiateResponse(conformance=Conformance.GET, max_pdu=1024).encode()
     aare = acse.encode_aare(result=0, diagnostic=0, user_information=clear)
     with pytest.raises(SecurityError, match="application context"):
-        drive(Association(READER, credentials()).open(), [aare])
+        drive(Client(READER, credentials()).open(), [aare])
 
 
 def test_a_whole_association_played_back_from_yesterday_is_refused() -> None:
     with pytest.raises(SecurityError, match="replay refused"):
         drive(
-            Association(READER, credentials(), last_received=lambda title: 8 if title == METER else -1).open(),
+            Client(READER, credentials(), last_received=lambda title: 8 if title == METER else -1).open(),
             [Meter(counter=7).aare()],
         )
 
@@ -243,7 +244,7 @@ def test_a_whole_association_played_back_from_yesterday_is_refused() -> None:
         (lambda meter, plain: meter.cipher(plain, control=0x10), "security control 0x10"),
         (lambda meter, plain: meter.cipher(plain, control=0x20), "security control 0x20"),
         (lambda meter, plain: Meter(counter=6).cipher(plain), "replay refused"),
-        (lambda meter, plain: b"\xcf" + meter.cipher(plain)[1:], "not the one its tag names"),
+        (lambda meter, plain: b"\xcf" + meter.cipher(plain)[1:], "not the one that its tag names"),
         (lambda meter, plain: b"", "plaintext answer"),
     ],
 )
@@ -318,7 +319,7 @@ def test_an_endless_run_of_empty_blocks_is_refused() -> None:
 
 
 def test_a_transfer_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.dlms.association.MAX_TRANSFER", 4)
+    monkeypatch.setattr("drivers.dlms.client.MAX_TRANSFER", 4)
     meter = Meter()
     with pytest.raises(ProtocolError, match="more than 4 octets"):
         drive(associated(meter).get(CLOCK), [meter.block(1, b"abc", False), meter.block(2, b"abc", False)])
@@ -338,16 +339,16 @@ def test_a_refused_attribute_names_the_reason_and_leaves_the_association_open() 
 def test_a_refused_association_says_why_and_what_to_check() -> None:
     rejected = acse.encode_aare(result=1, diagnostic=13)
     with pytest.raises(AccessDenied, match="password or HLS secret is not the meter's"):
-        drive(Association(READER, credentials()).open(), [rejected])
+        drive(Client(READER, credentials()).open(), [rejected])
     busy = acse.encode_aare(result=2, diagnostic=1)
     with pytest.raises(MeterBusy):
-        drive(Association(READER, credentials()).open(), [busy])
+        drive(Client(READER, credentials()).open(), [busy])
 
 
 def test_link_loss_in_any_service_leaves_the_association_idle() -> None:
     meter = Meter()
     lost = LinkTimeout("no answer within 1 s")
-    association = Association(READER, credentials())
+    association = Client(READER, credentials())
     with pytest.raises(LinkTimeout, match="associate"):
         drive(association.open(), [lost])
     assert association.state is State.IDLE
@@ -366,11 +367,11 @@ def test_nothing_is_sent_from_a_state_that_does_not_allow_it() -> None:
     assert {state for state, _ in TRANSITIONS} == set(State)
     for state in State:
         for event in events - {event for known, event in TRANSITIONS if known is state}:
-            association = Association(PUBLIC, Credentials())
+            association = Client(PUBLIC, Credentials())
             association.state = state
             with pytest.raises(ProtocolError, match="while the association is"):
                 association._move(event)
-        association = Association(PUBLIC, Credentials())
+        association = Client(PUBLIC, Credentials())
         association.state = state
         association.reset()
         assert association.state is State.IDLE
@@ -378,7 +379,7 @@ def test_nothing_is_sent_from_a_state_that_does_not_allow_it() -> None:
 
 def test_an_exhausted_counter_run_sends_nothing() -> None:
     meter = Meter()
-    association = Association(READER, credentials(counters=CounterRange(100, 101)))
+    association = Client(READER, credentials(counters=CounterRange(100, 101)))
     drive(association.open(), [meter.aare()])
     with pytest.raises(SecurityError, match="used up"):
         drive(association.get(CLOCK), [])
@@ -386,11 +387,11 @@ def test_an_exhausted_counter_run_sends_nothing() -> None:
 
 def test_missing_keys_are_said_before_anything_is_sent() -> None:
     with pytest.raises(SecurityError, match="encryption and an authentication key"):
-        Association(READER, credentials(authentication_key=None))
+        Client(READER, credentials(authentication_key=None))
     with pytest.raises(SecurityError, match="password"):
-        Association(READER, credentials(secret=None))
+        Client(READER, credentials(secret=None))
     with pytest.raises(SecurityError, match="system title"):
-        Association(READER, credentials(client_title=b"short"))
+        Client(READER, credentials(client_title=b"short"))
 
 
 def test_no_secret_shows_in_a_repr() -> None:
