@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,3 +43,11 @@ def checked_dsn(dsn: str) -> str:
         return connection_string(dsn)
     except ValueError as error:
         raise SettingsError(f"--dsn: {error}") from None
+
+
+def warn_of_keys(given: Mapping[str, str | None]) -> None:
+    """Warn where a key itself, and not where it is, stands on the command line; `given` by name of the key."""
+    from headend.keys import is_key_itself
+
+    if any(text is not None and is_key_itself(name, text) for name, text in given.items()):
+        typer.echo("headend: keys on a command line can be seen by others on this machine", err=True)

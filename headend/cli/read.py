@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from headend.cli.options import warn_of_keys
+
 
 class What(enum.StrEnum):
     BLOCK_LOAD = "block-load"
@@ -35,10 +37,12 @@ def read(
         ),
     ] = None,
     encryption_key: Annotated[
-        str | None, typer.Option(help="Hex. Visible to others on this machine: prefer --keys or the environment.")
+        str | None, typer.Option(help="Hex, a file, or env:NAME. Hex is visible to others on this machine.")
     ] = None,
-    authentication_key: Annotated[str | None, typer.Option(help="Hex. As above.")] = None,
-    secret: Annotated[str | None, typer.Option(help="LLS password or HLS secret. As above.")] = None,
+    authentication_key: Annotated[str | None, typer.Option(help="As above.")] = None,
+    secret: Annotated[
+        str | None, typer.Option(help="LLS password or HLS secret: the text (visible to others), @FILE, or env:NAME.")
+    ] = None,
     ask: Annotated[bool, typer.Option("--ask", help="Ask for the keys that are missing.")] = False,
     system_title: Annotated[
         str | None, typer.Option(help="Refuse any meter but the one with this system title (16 hex digits).")
@@ -67,9 +71,8 @@ def read(
 
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    if encryption_key or authentication_key or secret:
-        typer.echo("headend: keys on a command line can be seen by others on this machine", err=True)
     given = {"encryption_key": encryption_key, "authentication_key": authentication_key, "secret": secret}
+    warn_of_keys(given)
     read_and_print(
         SingleRead(
             address=address,
