@@ -410,7 +410,7 @@ class Association:
                 plain if self._protection is None else self._protection.protect(plain, transaction_id)
             )
             while True:
-                answer = self._understand((yield from self._receive()), transaction_id, asked)
+                answer = self._understand((yield from self._receive(asked)), transaction_id, asked)
                 if answer is None:
                     continue
                 if isinstance(answer, apdu.ExceptionResponse | apdu.ConfirmedServiceError):
@@ -429,9 +429,11 @@ class Association:
             for block in self._transfer.start(whole):
                 yield Send(block)
         else:
+            if self._transfer is not None:
+                self._transfer.expect()
             yield Send(whole)
 
-    def _receive(self) -> Service[bytes]:
+    def _receive(self, asked: str) -> Service[bytes]:
         """The next whole APDU; blocks of a general block transfer are joined, and asked for again where lost."""
         while True:
             try:
@@ -447,6 +449,9 @@ class Association:
                 return received
             for block in self._transfer.handle(received):
                 yield Send(block)
+            unasked = self._transfer.take_unasked()
+            if unasked is not None:
+                self._pass_over(unasked, asked)
             whole = self._transfer.take()
             if whole is not None:
                 return whole

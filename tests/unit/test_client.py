@@ -21,6 +21,7 @@ from drivers.dlms.apdu import (
     SelectedAttribute,
 )
 from drivers.dlms.association import State
+from drivers.dlms.block_transfer import BlockTransfer
 from drivers.dlms.ciphering import hls_keys_of, initiate_protection_of, overhead_of, protection_of
 from drivers.dlms.client import Client
 from drivers.dlms.security import SUITES, Challenge, Key, PrivateKey, Secret
@@ -137,15 +138,15 @@ class Meter:
         return apdu.ActionResponseNormal(request.invoke_id, 0, axdr.octet_string(proof))
 
 
-def run(service: Service[Any], meter: Callable[[bytes], bytes]) -> Any:
-    """Drive a service; every APDU that is sent gets an answer."""
+def run(service: Service[Any], meter: Callable[[bytes], bytes | list[bytes]]) -> Any:
+    """Drive a service; what is sent gets answers, and nothing comes where there are none."""
     waiting: list[bytes] = []
     try:
         step = next(service)
         while True:
             if isinstance(step, Send):
                 answer = meter(step.apdu)
-                waiting += [answer] if answer else []
+                waiting += [answer] if isinstance(answer, bytes) else answer
                 step = service.send(None)
             elif waiting:
                 step = service.send(waiting.pop(0))
@@ -487,6 +488,57 @@ def test_a_push_in_the_middle_of_a_request_is_handed_over_and_the_answer_still_f
         service.send(meter.answer(step.apdu))
     assert done.value.value == axdr.uint8(5)
     assert pushed == [push]
+
+
+@dataclass
+class InBlocks:
+    """A meter that takes and gives what is long by general block transfer, over a line that loses some of it."""
+
+    meter: Meter
+    lost: set[int] = field(default_factory=set)
+    """Which of all APDUs, both ways, do not arrive."""
+    passed: int = 0
+    transfer: BlockTransfer = field(default_factory=lambda: BlockTransfer(128, answers=True))
+
+    def answer(self, received: bytes) -> list[bytes]:
+        if self._loses():
+            return []
+        if received[0] != 0xE0:
+            return [block for block in self._answered(received) if not self._loses()]
+        blocks = self.transfer.handle(received)
+        whole = self.transfer.take()
+        if whole is not None:
+            blocks += self.transfer.start(self.meter.answer(whole))
+        return [block for block in blocks if not self._loses()]
+
+    def _answered(self, received: bytes) -> list[bytes]:
+        whole = self.meter.answer(received)
+        return [whole] if len(whole) <= 128 or whole[0] == acse.AARE else self.transfer.start(whole)
+
+    def _loses(self) -> bool:
+        self.passed += 1
+        return self.passed in self.lost
+
+
+@pytest.mark.parametrize("kind", [PUBLIC, replace(READER, ciphering="general-glo"), *PROTECTIONS[-4:]], ids=_name)
+@pytest.mark.parametrize("lost", [set(), {3}, {5}, {8}, {4, 6, 9}], ids=str)
+def test_long_requests_and_answers_go_by_general_block_transfer(kind: AssociationType, lost: set[int]) -> None:
+    """ACCESS has no blocks of its own. What the line loses is asked for again, under the same invocation counter."""
+    long = axdr.octet_string(bytes(range(256)) * 4)
+    ours, theirs = both_sides(kind)
+    client = Client(kind, ours)
+
+    def serve(request: Any) -> apdu.Apdu:
+        assert isinstance(request, apdu.AccessRequest)
+        return AccessResponse(request.invoke_id, request.data, tuple(AccessResult(2, 0) for _ in request.data))
+
+    meter = InBlocks(Meter(kind, theirs, serve, max_pdu=128), {number + 2 for number in lost})
+    run(client.open(), meter.answer)
+    meter.passed = 2
+    answer = run(client.access([AccessSet(CLOCK), AccessSet(SERIAL)], [long, axdr.uint8(1)]), meter.answer)
+    assert answer.data == (long, axdr.uint8(1))
+    assert len(meter.meter.asked) == 1
+    assert meter.passed > max(meter.lost, default=10)
 
 
 def test_a_refused_release_is_told_and_ends_the_association_all_the_same() -> None:
