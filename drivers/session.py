@@ -126,17 +126,26 @@ async def open_session(
     unasked: Unasked = ignore,
     transcript: Transcript | None = None,
 ) -> AsyncIterator[Session]:
-    """Connect and associate; release and close on the way out.
+    """Connect and associate; release and close on the way out. `transcript` records what goes over the link.
 
-    `server_title` is the registered system title (IdentityMismatch if another answers); `last_received` knows the
-    highest invocation counter that this meter has used under the key; `unasked` takes pushes that come in between;
-    `transcript` records what goes over the link.
-    Raises LinkError, AccessDenied, MeterBusy, SecurityError, IdentityMismatch, ProtocolError.
+    All else is as in `session_on`.
     """
-    association = Client(kind, credentials, server_title=server_title, last_received=last_received, unasked=unasked)
+    client = Client(kind, credentials, server_title=server_title, last_received=last_received, unasked=unasked)
     server = address.server if address.server is not None else meter_type.server_sap
     link = await open_link(address, client=kind.client_sap, server=server, transcript=transcript)
-    session = Session(link, association, refill)
+    async with session_on(link, client, refill) as session:
+        yield session
+
+
+@contextlib.asynccontextmanager
+async def session_on(link: Link, client: Client, refill: Refill | None = None) -> AsyncIterator[Session]:
+    """Associate over a link that is open, such as that of a meter that calls in; release and close on the way out.
+
+    `client` knows the registered system title (IdentityMismatch if another answers), the highest invocation counter
+    that this meter has used under the key, and who takes the pushes that come in between.
+    Raises LinkError, AccessDenied, MeterBusy, SecurityError, IdentityMismatch, ProtocolError.
+    """
+    session = Session(link, client, refill)
     try:
         await session._open()
         broken = False

@@ -27,7 +27,7 @@ from drivers.links.listen import Listener
 from drivers.links.stream import TcpStream
 from drivers.links.transcript import Transcript, read_transcript
 from drivers.links.wrapper import WrapperLink
-from drivers.session import run
+from drivers.session import run, session_on
 from profiles.errors import LinkError, LinkTimeout, MeterBusy, ProtocolError
 
 PATIENT = "timeout=20"
@@ -123,10 +123,8 @@ async def test_a_meter_that_calls_in_is_read_over_its_own_connection(framing: st
             await link.connect()
         else:
             link = WrapperLink(stream, client=16, server=1, timeout_s=20)
-        association = Client(METER_TYPE.associations["public"], Credentials())
-        await run(association.open(), link)
-        serials.append(axdr.decode(await run(association.get(SERIAL), link)))
-        await run(association.release(), link)
+        async with session_on(link, Client(METER_TYPE.associations["public"], Credentials())) as session:
+            serials.append(axdr.decode(await session.get(SERIAL)))
         read.set()
 
     listener = Listener(handle, timeout_s=20)
