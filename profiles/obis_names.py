@@ -5,6 +5,7 @@ The one rule: the names are data (`obis_names.toml`); a code that it does not co
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -19,6 +20,7 @@ _ELECTRICITY: Final = 1
 _PHASE_QUANTITIES: Final = range(21, 81)
 _TIME_INTEGRALS: Final = frozenset({8, 9, 10, 29, 30, 58})
 _INSTANTANEOUS: Final = 7
+_NO_LETTERS: Final = re.compile(r"[^a-z0-9]+")
 _CURRENT_VALUE: Final = 255
 """Group F of what is no value of an earlier billing period."""
 _WITH_HARMONICS: Final = frozenset({11, 12})
@@ -48,6 +50,25 @@ def obis_name(obis: Obis) -> str | None:
         if pattern.fits(obis):
             return pattern.name.format(**obis._asdict()) + _billing_period(obis)
     return _electricity(obis, names) if obis.a == _ELECTRICITY else None
+
+
+def find_obis(name: str) -> Obis | None:
+    """The code that `obis_name` gives this name, in any case, with blanks or hyphens; None where there is none.
+
+    Of the codes that share a name it is the first: channel 0, no rate, no earlier billing period.
+    """
+    wanted, names = _simplified(name), _names()
+    for pattern in names.patterns:
+        first = Obis(*(low for low, _ in pattern.ranges[:5]))
+        if _simplified(obis_name(first) or "") == wanted:
+            return first
+    groups = [*names.quantities, *_PHASE_QUANTITIES]
+    codes = (Obis(_ELECTRICITY, 0, group, processing, 0) for group in groups for processing in names.processings)
+    return next((code for code in codes if _simplified(_electricity(code, names) or "") == wanted), None)
+
+
+def _simplified(name: str) -> str:
+    return _NO_LETTERS.sub("-", name.lower()).strip("-")
 
 
 def _electricity(obis: Obis, names: _Names) -> str | None:

@@ -66,6 +66,16 @@ def class_name(class_id: int) -> str:
     return known.name if known is not None else _OTHER_NAMES.get(class_id, f"class {class_id}")
 
 
+def class_names() -> dict[int, str]:
+    """The Blue Book's name of every class that is known, be it by name only."""
+    return {**_OTHER_NAMES, **{class_id: known.name for class_id, known in _NEWEST.items()}}
+
+
+def versions_of(class_id: int) -> tuple[CosemClass, ...]:
+    """The versions of a class that are known here, newest first."""
+    return tuple(sorted((one for one in CLASSES.values() if one.class_id == class_id), key=lambda one: -one.version))
+
+
 def attribute_name(class_id: int, attribute: int, version: int | None = None) -> str:
     """The name of an attribute; `attribute 14` for one that is not known."""
     known = find_class(class_id, version)
