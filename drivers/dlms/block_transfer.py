@@ -7,7 +7,7 @@ holds without a gap and how many it takes in a row: its window, or the size of t
 Rules:
 - A block with streaming off, or the last of an APDU, gives the turn to the other side. Who has the turn sends what the
   other lacks, as many blocks as its window takes; else its next blocks; else, in the middle of the other's APDU, an
-  acknowledgement. Nobody answers an acknowledgement by an acknowledgement, unless to ask for a lost block.
+  acknowledgement that asks for what is missing. An acknowledgement is never answered for its own sake.
 - Only news is answered: a block not seen yet, or one that acknowledges more. What the channel doubles costs nothing.
 - When nothing comes (`idle`), the side that began repeats its first blocks until it has heard of the other; after that
   an acknowledgement with a number of its own says what it holds, and the other goes on from there.
@@ -59,14 +59,24 @@ class _Incoming:
     """The APDU that comes: its blocks in order, each once."""
 
     def __init__(self, limit: int) -> None:
-        self.apdu = bytearray()
+        self.size = 0
+        """The octets of the APDU received in order."""
         self.whole = False
         self.received = 0
         """The last block without a gap before it."""
         self.gives_turn = False
         """Whether that block ended what its sender had to send."""
         self._limit = limit
+        self._blocks: list[GeneralBlockTransfer] = []
         self._ahead: dict[int, GeneralBlockTransfer] = {}
+
+    @property
+    def apdu(self) -> bytes:
+        return b"".join(block.data for block in self._blocks)
+
+    @property
+    def first(self) -> GeneralBlockTransfer | None:
+        return self._blocks[0] if self._blocks else None
 
     @property
     def gap(self) -> int:
@@ -76,6 +86,12 @@ class _Incoming:
     @property
     def begun(self) -> bool:
         return self.received > 0 or bool(self._ahead)
+
+    def contradicts(self, block: GeneralBlockTransfer) -> bool:
+        """Whether another block of this number is here."""
+        number = block.block
+        held = self._blocks[number - 1] if number <= len(self._blocks) else self._ahead.get(number, block)
+        return (held.data, held.last) != (block.data, block.last)
 
     def add(self, block: GeneralBlockTransfer) -> bool:
         """Take a block; False for one that is here already, or lies behind the end of the APDU."""
@@ -90,13 +106,14 @@ class _Incoming:
         if number > self.received + _REACH:
             raise ProtocolError(f"general block transfer: block {number} where {self.received + 1} is due")
         self._ahead[number] = block
-        if len(self.apdu) + sum(len(each.data) for each in self._ahead.values()) > self._limit:
+        if self.size + sum(len(each.data) for each in self._ahead.values()) > self._limit:
             raise ProtocolError(f"general block transfer: an APDU of more than {self._limit} octets")
         while not self.whole and (due := self._ahead.pop(self.received + 1, None)):
             self.received += 1
             self.gives_turn = _gives_turn(due)
-            self.apdu += due.data
-            self.whole = due.last and bool(self.apdu)
+            self._blocks.append(due)
+            self.size += len(due.data)
+            self.whole = due.last and self.size > 0
         if self.whole:
             self._ahead.clear()
         return True
@@ -135,7 +152,6 @@ class BlockTransfer:
 
     def _forget(self) -> None:
         self._incoming = _Incoming(self._limit)
-        self._first: bytes | None = None  # the data of the block 1 that came
         self._taken = False
         self._unconfirmed = False
         self._turn_of = 0  # the block that last gave us the turn
@@ -185,7 +201,7 @@ class BlockTransfer:
         if self._taken or not self._incoming.whole:
             return None
         self._taken = True
-        return bytes(self._incoming.apdu)
+        return self._incoming.apdu
 
     def take_unasked(self) -> bytes | None:
         """A push that came whole in blocks of its own, in the middle of our exchange, once."""
@@ -197,6 +213,11 @@ class BlockTransfer:
             return []
         self._final = True
         return [self._empty()]
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether an APDU has begun to come and is not whole."""
+        return self._incoming.begun and not self._incoming.whole
 
     @property
     def delivered(self) -> bool:
@@ -236,6 +257,10 @@ class BlockTransfer:
             return []
         if self._begins(block):
             self._forget()
+        first = self._incoming.first
+        if self._answers and first and block.data and not block.acknowledged and self._incoming.contradicts(block):
+            self._forget()  # the next exchange too, though its first block reads like that of this one
+            self._incoming.add(first)
         if block.block == 0:
             raise ProtocolError("general block transfer: block 0")
         if block.acknowledged > len(self._blocks):
@@ -254,8 +279,6 @@ class BlockTransfer:
         self._acknowledged = max(self._acknowledged, block.acknowledged)
         if more or incoming.received > before:
             self._idle = 0
-        if block.block == 1 and block.data and self._first is None:
-            self._first = block.data
         if not new and not more:
             # Who has heard nothing of us repeats its first turn: then, and only then, it is given our first again.
             again = self._blocks and not block.acknowledged and not self._acknowledged and _gives_turn(block)
@@ -268,23 +291,28 @@ class BlockTransfer:
             return []
         if not block.data and block.acknowledged < self._acknowledged:
             return []  # overtaken by a later one
+        if incoming.whole and not self._answers:
+            return []
         if blocks := self._stream(self._peer_window):
             return blocks
-        if incoming.whole or not (block.data or incoming.gap):
+        if incoming.whole or not (incoming.size or incoming.gap):
             return []
         return [self._empty()]
 
     def _begins(self, block: GeneralBlockTransfer) -> bool:
-        """Whether the block begins the other side's next exchange, rather than being one of this again."""
+        """Whether the block begins the other side's next exchange, rather than being the first of this one again."""
         if not self._answers or block.block != 1 or block.acknowledged or not block.data:
             return False
-        if self._first is None:
-            return self._incoming.whole  # of an APDU in one piece, answered in blocks
-        if block.data != self._first:
+        first = self._incoming.first
+        if first is None:
+            return self._incoming.whole  # this one answers a request that came in one piece
+        if self._unconfirmed or block.data != first.data:
             return True
-        # The same octets under protection are the same APDU; in clear they may well be asked once more.
-        over = self._incoming.whole and self._final and self._offset >= len(self._apdu)
-        return over and (self._unconfirmed or self._first[0] not in _PROTECTED)
+        # The same octets under protection are the same APDU; in clear they may well be meant once more.
+        protected = first.data[0] in _PROTECTED
+        if self._acknowledged:  # who sent it has heard of us since
+            return not (protected and first.last)
+        return self._incoming.whole and self._final and self._offset >= len(self._apdu) and not protected
 
     def _stream(self, window: int) -> list[bytes]:
         """From the first block that the other side lacks, as many as its window takes."""
@@ -323,10 +351,7 @@ class BlockTransfer:
             raise ProtocolError(
                 f"general block transfer: block {self._incoming.received + 1} of an unconfirmed APDU got lost"
             )
-        if block.block == 1:
-            self._first = block.data
         self._incoming.add(block)
-        self._final = self._incoming.whole
 
     def _is_aside(self, block: GeneralBlockTransfer) -> bool:
         """Whether the block is of a push: it takes and confirms nothing, though the answer to us would."""
