@@ -12,7 +12,6 @@ from typing import Final
 
 from drivers.dlms import axdr
 from drivers.dlms.apdu import tags
-from drivers.dlms.axdr import Reader
 from drivers.dlms.security import TITLE_OCTETS, Secret
 from profiles.errors import ProtocolError, SecurityError
 
@@ -42,7 +41,7 @@ _CONTEXT: Final = {
     ciphered: bytes.fromhex("a1090607") + _CONTEXT_NAME + bytes([name])
     for ciphered, name in ((False, _LN), (True, _LN_CIPHERED))
 }
-"""The application context as AARQ and AARE name it, by whether it is the one with ciphering."""
+"""The application context in AARQ and AARE, by whether it is the one with ciphering."""
 _AUTHENTICATED: Final = bytes.fromhex("0780")
 """ACSE-requirements: a bit string whose one bit says that the authentication unit is used."""
 _MECHANISMS: Final = range(8)
@@ -249,31 +248,47 @@ def _release(octets: bytes, tag: int, name: str) -> Release:
 
 def _fields(octets: bytes, tag: int, name: str) -> Mapping[int, bytes]:
     """tag: value of everything inside the APDU; order is not asked for, what is not known is left alone."""
-    outer = Reader(octets, name)
-    if outer.uint(1) != tag:
+    if octets[:1] != bytes((tag,)):
         raise ProtocolError(f"{name} expected, but the APDU begins {octets[:1].hex()}")
-    body = Reader(outer.octets(), name)
-    outer.end()
+    _, at, end = _element(octets, 0, name)
+    if end != len(octets):
+        raise ProtocolError(f"{name}: {len(octets) - end} octets too many")
     fields: dict[int, bytes] = {}
-    while body.left:
-        inner = body.uint(1)
-        if inner & 0x1F == 0x1F:
-            raise ProtocolError(f"{name}: a tag of several octets, which ACSE does not have")
+    while at < end:
+        inner, begin, at = _element(octets, at, name)
         if inner in fields:
             raise ProtocolError(f"{name}: field {inner:02x} twice")
-        fields[inner] = body.octets()
+        fields[inner] = octets[begin:at]
     return fields
+
+
+def _element(octets: bytes, at: int, name: str) -> tuple[int, int, int]:
+    """The tag of the BER element at `at`, and from where to where its value goes, within `octets`."""
+    try:
+        tag, size = octets[at], octets[at + 1]
+    except IndexError:
+        raise ProtocolError(f"{name}: ends at octet {len(octets)}, inside a field") from None
+    if tag & 0x1F == 0x1F:
+        raise ProtocolError(f"{name}: a tag of several octets, which ACSE does not have")
+    begin = at + 2
+    if size >= 0x80:
+        more = size & 0x7F
+        if not 1 <= more <= 4:
+            raise ProtocolError(f"{name}: a length of {more} octets at octet {at + 1}")
+        size, begin = int.from_bytes(octets[begin : begin + more], "big"), begin + more
+    if begin + size > len(octets):
+        raise ProtocolError(f"{name}: length {size} at octet {begin}, but {len(octets) - begin} octets follow")
+    return tag, begin, begin + size
 
 
 def _inner(value: bytes, tag: int, name: str) -> bytes:
     """The value of the one element inside an explicitly tagged field."""
-    reader = Reader(value, name)
-    found = reader.uint(1)
+    found, begin, end = _element(value, 0, name)
     if found != tag:
         raise ProtocolError(f"{name}: {found:02x} inside a field where {tag:02x} has to stand")
-    octets = reader.octets()
-    reader.end()
-    return octets
+    if end != len(value):
+        raise ProtocolError(f"{name}: {len(value) - end} octets too many")
+    return value[begin:]
 
 
 def _integer(value: bytes, name: str) -> int:

@@ -75,7 +75,7 @@ def decode_profile(
     if not 0 < len(capture_objects) <= MAX_COLUMNS:
         raise ProtocolError(f"a profile of {len(capture_objects)} columns; from 1 to {MAX_COLUMNS} are possible")
     reader = axdr.Reader(buffer, "profile buffer")
-    tag = reader.uint(1)
+    tag = reader.octet()
     if tag != axdr.ARRAY:
         raise ProtocolError(f"profile buffer: an array (tag 1) expected, tag {tag} received")
     count = reader.length()

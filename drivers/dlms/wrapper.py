@@ -7,8 +7,7 @@ No I/O: octets in, frames out, however the link cut them.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from profiles.errors import ProtocolError
 
@@ -16,10 +15,10 @@ VERSION: Final = 1
 MAX_APDU: Final = 0xFFFF
 
 _HEADER: Final = struct.Struct(">4H")
+_BEGINNING: Final = VERSION.to_bytes(2, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One wrapper frame: the wPorts of both ends (client SAP, server SAP) and the APDU."""
 
     source: int
@@ -58,24 +57,26 @@ class Unwrapper:
 
         ProtocolError as soon as the header shows another version than 1, or a length of 0 or above `max_apdu`.
         """
-        if len(self._buffer) < _HEADER.size:
-            self._check_version(bytes(self._buffer[:2]))
+        buffer = self._buffer
+        if len(buffer) < _HEADER.size:
+            if not _BEGINNING.startswith(buffer[:2]):
+                raise _not_a_frame(buffer)
             return None
-        version, source, destination, size = _HEADER.unpack_from(self._buffer)
-        self._check_version(version.to_bytes(2, "big"))
+        version, source, destination, size = _HEADER.unpack_from(buffer)
+        if version != VERSION:
+            raise _not_a_frame(buffer)
         if not 0 < size <= self._max_apdu:
             raise ProtocolError(f"wrapper frame announces an APDU of {size} octets, 1 to {self._max_apdu} allowed")
         end = _HEADER.size + size
-        if len(self._buffer) < end:
+        if len(buffer) < end:
             return None
-        apdu = bytes(self._buffer[_HEADER.size : end])
-        del self._buffer[:end]
+        apdu = bytes(buffer[_HEADER.size : end])
+        del buffer[:end]
         return Frame(source, destination, apdu)
 
-    @staticmethod
-    def _check_version(octets: bytes) -> None:
-        if not VERSION.to_bytes(2, "big").startswith(octets):
-            raise ProtocolError(
-                f"not a wrapper frame: begins {octets.hex()}, not 0001",
-                remedy="is this the meter's DLMS port, and is the wrapper its framing?",
-            )
+
+def _not_a_frame(octets: bytearray) -> ProtocolError:
+    return ProtocolError(
+        f"not a wrapper frame: begins {octets[:2].hex()}, not {_BEGINNING.hex()}",
+        remedy="is this the meter's DLMS port, and is the wrapper its framing?",
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -26,20 +27,33 @@ Handler = Callable[[TcpStream, str], Awaitable[None]]
 
 
 class Listener:
-    """Accepts connections, IPv4 and IPv6, until closed. `ports` are those it listens on; `turned_away` had no room."""
+    """Accepts connections, IPv4 and IPv6, until closed. `ports` are those it listens on; `turned_away` had no room.
 
-    def __init__(self, handler: Handler, *, timeout_s: float, max_connections: int = MAX_CONNECTIONS) -> None:
+    `max_per_source` bounds the connections of one network address.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        timeout_s: float,
+        max_connections: int = MAX_CONNECTIONS,
+        max_per_source: int | None = None,
+    ) -> None:
         self._handler = handler
         self._timeout_s = timeout_s
         self._max_connections = max_connections
+        self._max_per_source = max_connections if max_per_source is None else max_per_source
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._sources: Counter[str] = Counter()
         self.turned_away = 0
 
     async def start(self, host: str | None = None, port: int = 0) -> None:
         """Listen on one address, or on all of this machine; LinkError where that can't be."""
         try:
-            self._server = await asyncio.start_server(self._accept, host, port, backlog=BACKLOG)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._connection, host, port, backlog=BACKLOG)
         except OSError as error:
             place = f"{host or 'every address'}, port {port}"
             raise LinkError(
@@ -57,23 +71,28 @@ class Listener:
         """How many connections are open."""
         return len(self._open)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._open) >= self._max_connections:
-            self.turned_away += 1
-            writer.transport.abort()
-            return
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
-        try:
-            await self._serve(reader, writer)
-        finally:
-            self._open.discard(task)
+    def _connection(self) -> TcpStream:
+        return TcpStream(self._timeout_s, self._accept)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = writer.get_extra_info("peername")[:2]
-        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        stream = TcpStream(reader, writer, self._timeout_s)
+    def _accept(self, stream: TcpStream) -> None:
+        source = stream.peer.rpartition(":")[0]
+        if len(self._open) >= self._max_connections or self._sources[source] >= self._max_per_source:
+            self.turned_away += 1
+            stream.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(stream))
+        self._open.add(task)
+        self._sources[source] += 1
+        task.add_done_callback(lambda done: self._ended(done, source))
+
+    def _ended(self, task: asyncio.Task[None], source: str) -> None:
+        self._open.discard(task)
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
+
+    async def _serve(self, stream: TcpStream) -> None:
+        peer = stream.peer
         try:
             await self._handler(stream, peer)
         except HeadEndError as error:

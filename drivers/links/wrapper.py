@@ -17,6 +17,7 @@ class WrapperLink:
     """An open connection. Ask for one association at a time: `client` and `server` are its wPorts."""
 
     def __init__(self, stream: Stream, *, client: int, server: int, timeout_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._frames = Unwrapper()
         self.client = client
@@ -27,13 +28,16 @@ class WrapperLink:
     async def send(self, apdu: bytes) -> None:
         """Hand an APDU to the network."""
         frame = wrap(self.client, self.server, apdu)
-        lead = len(frame) - len(apdu)
-        await self._stream.send(frame, tuple((begin + lead, end + lead) for begin, end in secret_places(apdu)))
+        hidden = secret_places(apdu)
+        if hidden:
+            lead = len(frame) - len(apdu)
+            hidden = tuple((begin + lead, end + lead) for begin, end in hidden)
+        await self._stream.send(frame, hidden)
         self.octets_out += len(frame)
 
     async def receive(self) -> bytes:
         """The next APDU for our wPorts, within the time-out; LinkError when the meter closes."""
-        clock = asyncio.get_running_loop().time
+        clock = self._loop.time
         deadline = clock() + self.timeout_s
         while True:
             frame = self._frames.next()
@@ -44,7 +48,7 @@ class WrapperLink:
                     raise LinkTimeout(f"no answer within {self.timeout_s:g} s")
                 self.octets_in += len(octets)
                 self._frames.feed(octets)
-            elif (frame.source, frame.destination) == (self.server, self.client):
+            elif frame.source == self.server and frame.destination == self.client:
                 return frame.apdu
             else:
                 self.passed_over += 1

@@ -128,7 +128,7 @@ class AccessResponse:
 
 
 def _read_specification(reader: Reader) -> AccessSpecification:
-    choice = reader.uint(1)
+    choice = reader.octet()
     if choice == ACTION:
         return AccessAction(read_method(reader))
     if choice in (GET, _GET_WITH_SELECTION):
@@ -139,10 +139,10 @@ def _read_specification(reader: Reader) -> AccessSpecification:
 
 
 def _read_result(reader: Reader) -> AccessResult:
-    kind = reader.uint(1)
+    kind = reader.octet()
     if kind not in (GET, SET, ACTION):
         raise ProtocolError(f"{reader.what}: a result of kind {kind} at octet {reader.offset - 1}")
-    return AccessResult(kind, reader.uint(1))
+    return AccessResult(kind, reader.octet())
 
 
 def _read_request(reader: Reader) -> AccessRequest:

@@ -176,26 +176,26 @@ class ActionResponseNextBlock:
 
 
 def _read_request(reader: Reader) -> ActionRequestNormal:
-    invoke_id, method = reader.uint(1), read_method(reader)
+    invoke_id, method = reader.octet(), read_method(reader)
     return ActionRequestNormal(invoke_id, method, read_last_data(reader) if read_choice(reader) else None)
 
 
 def _read_with_list(reader: Reader) -> ActionRequestWithList:
-    invoke_id, methods = reader.uint(1), read_list(reader, read_method)
+    invoke_id, methods = reader.octet(), read_list(reader, read_method)
     return ActionRequestWithList(invoke_id, methods, read_list(reader, Reader.datum))
 
 
 def _read_first_block(reader: Reader) -> ActionRequestFirstBlock:
-    return ActionRequestFirstBlock(reader.uint(1), read_method(reader), *read_block(reader))
+    return ActionRequestFirstBlock(reader.octet(), read_method(reader), *read_block(reader))
 
 
 def _read_with_list_first_block(reader: Reader) -> ActionRequestWithListFirstBlock:
-    invoke_id, methods = reader.uint(1), read_list(reader, read_method)
+    invoke_id, methods = reader.octet(), read_list(reader, read_method)
     return ActionRequestWithListFirstBlock(invoke_id, methods, *read_block(reader))
 
 
 def _read_response(reader: Reader) -> ActionResponseNormal:
-    invoke_id, result = reader.uint(1), reader.uint(1)
+    invoke_id, result = reader.octet(), reader.octet()
     data, error = read_last_result(reader) if read_choice(reader) else (None, None)
     return ActionResponseNormal(invoke_id, result, data, error)
 
@@ -215,19 +215,19 @@ ActionApdu: TypeAlias = (
 
 READERS: Final[Readers[ActionApdu]] = {
     b"\xc3\x01": (ActionRequestNormal.name, _read_request),
-    b"\xc3\x02": (ActionRequestNextBlock.name, lambda reader: ActionRequestNextBlock(reader.uint(1), reader.uint(4))),
+    b"\xc3\x02": (ActionRequestNextBlock.name, lambda reader: ActionRequestNextBlock(reader.octet(), reader.uint(4))),
     b"\xc3\x03": (ActionRequestWithList.name, _read_with_list),
     b"\xc3\x04": (ActionRequestFirstBlock.name, _read_first_block),
     b"\xc3\x05": (ActionRequestWithListFirstBlock.name, _read_with_list_first_block),
-    b"\xc3\x06": (ActionRequestBlock.name, lambda reader: ActionRequestBlock(reader.uint(1), *read_block(reader))),
+    b"\xc3\x06": (ActionRequestBlock.name, lambda reader: ActionRequestBlock(reader.octet(), *read_block(reader))),
     b"\xc7\x01": (ActionResponseNormal.name, _read_response),
-    b"\xc7\x02": (ActionResponseBlock.name, lambda reader: ActionResponseBlock(reader.uint(1), *read_block(reader))),
+    b"\xc7\x02": (ActionResponseBlock.name, lambda reader: ActionResponseBlock(reader.octet(), *read_block(reader))),
     b"\xc7\x03": (
         ActionResponseWithList.name,
-        lambda reader: ActionResponseWithList(reader.uint(1), read_list(reader, read_action_result)),
+        lambda reader: ActionResponseWithList(reader.octet(), read_list(reader, read_action_result)),
     ),
     b"\xc7\x04": (
         ActionResponseNextBlock.name,
-        lambda reader: ActionResponseNextBlock(reader.uint(1), reader.uint(4)),
+        lambda reader: ActionResponseNextBlock(reader.octet(), reader.uint(4)),
     ),
 }

@@ -102,7 +102,7 @@ def action_result(result: int, data: bytes | None, error: int | None) -> bytes:
 
 def read_choice(reader: Reader) -> bool:
     """A presence or choice octet, 0 or 1."""
-    octet = reader.uint(1)
+    octet = reader.octet()
     if octet > 1:
         raise ProtocolError(f"{reader.what}: {octet} at octet {reader.offset - 1}, where 0 or 1 has to stand")
     return bool(octet)
@@ -145,23 +145,23 @@ def read_last_data(reader: Reader) -> bytes:
 def read_last_result(reader: Reader) -> tuple[bytes | None, int | None]:
     """Get-Data-Result that ends the APDU: data and error, one of them None."""
     if read_choice(reader):
-        return None, reader.uint(1)
+        return None, reader.octet()
     return read_last_data(reader), None
 
 
 def read_block(reader: Reader) -> tuple[bool, int, bytes]:
     """DataBlock-SA."""
-    return bool(reader.uint(1)), reader.uint(4), reader.octets()
+    return bool(reader.octet()), reader.uint(4), reader.octets()
 
 
 def read_result(reader: Reader) -> DataResult:
     """Get-Data-Result; more follows."""
-    return DataResult(None, reader.uint(1)) if read_choice(reader) else DataResult(reader.datum())
+    return DataResult(None, reader.octet()) if read_choice(reader) else DataResult(reader.datum())
 
 
 def read_action_result(reader: Reader) -> ActionResult:
     """Action-Response-With-Optional-Data; more follows."""
-    result = reader.uint(1)
+    result = reader.octet()
     returned = read_result(reader) if read_choice(reader) else DataResult()
     return ActionResult(result, returned.data, returned.error)
 

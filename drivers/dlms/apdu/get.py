@@ -116,14 +116,14 @@ class GetResponseWithList:
 
 
 def _read_request(reader: Reader) -> GetRequestNormal:
-    invoke_id, attribute = reader.uint(1), read_attribute(reader)
+    invoke_id, attribute = reader.octet(), read_attribute(reader)
     return GetRequestNormal(invoke_id, attribute, read_last_data(reader) if read_choice(reader) else None)
 
 
 def _read_block(reader: Reader) -> GetResponseBlock:
-    invoke_id, last, block = reader.uint(1), bool(reader.uint(1)), reader.uint(4)
+    invoke_id, last, block = reader.octet(), bool(reader.octet()), reader.uint(4)
     if read_choice(reader):
-        return GetResponseBlock(invoke_id, last, block, None, reader.uint(1))
+        return GetResponseBlock(invoke_id, last, block, None, reader.octet())
     return GetResponseBlock(invoke_id, last, block, reader.octets())
 
 
@@ -133,18 +133,18 @@ GetApdu: TypeAlias = (
 
 READERS: Final[Readers[GetApdu]] = {
     b"\xc0\x01": (GetRequestNormal.name, _read_request),
-    b"\xc0\x02": (GetRequestNext.name, lambda reader: GetRequestNext(reader.uint(1), reader.uint(4))),
+    b"\xc0\x02": (GetRequestNext.name, lambda reader: GetRequestNext(reader.octet(), reader.uint(4))),
     b"\xc0\x03": (
         GetRequestWithList.name,
-        lambda reader: GetRequestWithList(reader.uint(1), read_list(reader, read_selected)),
+        lambda reader: GetRequestWithList(reader.octet(), read_list(reader, read_selected)),
     ),
     b"\xc4\x01": (
         GetResponseNormal.name,
-        lambda reader: GetResponseNormal(reader.uint(1), *read_last_result(reader)),
+        lambda reader: GetResponseNormal(reader.octet(), *read_last_result(reader)),
     ),
     b"\xc4\x02": (GetResponseBlock.name, _read_block),
     b"\xc4\x03": (
         GetResponseWithList.name,
-        lambda reader: GetResponseWithList(reader.uint(1), read_list(reader, read_result)),
+        lambda reader: GetResponseWithList(reader.octet(), read_list(reader, read_result)),
     ),
 }

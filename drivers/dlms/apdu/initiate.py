@@ -116,16 +116,16 @@ def _read_conformance(reader: Reader) -> int:
 
 def _read_request(reader: Reader) -> InitiateRequest:
     key = reader.octets() if read_choice(reader) else None
-    response_allowed = bool(reader.uint(1)) if read_choice(reader) else True
+    response_allowed = bool(reader.octet()) if read_choice(reader) else True
     quality = reader.int8() if read_choice(reader) else None
-    version = reader.uint(1)
+    version = reader.octet()
     conformance = _read_conformance(reader)
     return InitiateRequest(conformance, reader.uint(2), key, response_allowed, quality, version)
 
 
 def _read_response(reader: Reader) -> InitiateResponse:
     quality = reader.int8() if read_choice(reader) else None
-    version = reader.uint(1)
+    version = reader.octet()
     conformance = _read_conformance(reader)
     return InitiateResponse(conformance, reader.uint(2), quality, version, reader.uint(2))
 

@@ -164,11 +164,11 @@ def _read_header(reader: Reader) -> GeneralHeader:
 
 
 def _read_key_info(reader: Reader) -> KeyInfo:
-    choice = reader.uint(1)
+    choice = reader.octet()
     if choice == 0:
-        return IdentifiedKey(reader.uint(1))
+        return IdentifiedKey(reader.octet())
     if choice == 1:
-        return WrappedKey(reader.uint(1), reader.octets())
+        return WrappedKey(reader.octet(), reader.octets())
     if choice == 2:
         return AgreedKey(reader.octets(), reader.octets())
     raise ProtocolError(f"{reader.what}: key-info of kind {choice} at octet {reader.offset - 1}")

@@ -51,7 +51,7 @@ class ConfirmedServiceError:
 
 
 def _read_exception(reader: Reader) -> ExceptionResponse:
-    state, service = reader.uint(1), reader.uint(1)
+    state, service = reader.octet(), reader.octet()
     counter = reader.uint(4) if service == results.INVOCATION_COUNTER_ERROR and reader.left else None
     return ExceptionResponse(state, service, counter)
 
@@ -61,7 +61,7 @@ Refusal: TypeAlias = ExceptionResponse | ConfirmedServiceError
 READERS: Final[Readers[Refusal]] = {
     b"\x0e": (
         ConfirmedServiceError.name,
-        lambda reader: ConfirmedServiceError(reader.uint(1), reader.uint(1), reader.uint(1)),
+        lambda reader: ConfirmedServiceError(reader.octet(), reader.octet(), reader.octet()),
     ),
     b"\xd8": (ExceptionResponse.name, _read_exception),
 }

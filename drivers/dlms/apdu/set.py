@@ -177,29 +177,29 @@ class SetResponseWithList:
 
 
 def _read_request(reader: Reader) -> SetRequestNormal:
-    invoke_id, attribute = reader.uint(1), read_attribute(reader)
+    invoke_id, attribute = reader.octet(), read_attribute(reader)
     selection = read_selection(reader) if read_choice(reader) else None
     return SetRequestNormal(invoke_id, attribute, read_last_data(reader), selection)
 
 
 def _read_first_block(reader: Reader) -> SetRequestFirstBlock:
-    invoke_id, attribute = reader.uint(1), read_attribute(reader)
+    invoke_id, attribute = reader.octet(), read_attribute(reader)
     selection = read_selection(reader) if read_choice(reader) else None
     return SetRequestFirstBlock(invoke_id, attribute, *read_block(reader), selection)
 
 
 def _read_with_list(reader: Reader) -> SetRequestWithList:
-    invoke_id, attributes = reader.uint(1), read_list(reader, read_selected)
+    invoke_id, attributes = reader.octet(), read_list(reader, read_selected)
     return SetRequestWithList(invoke_id, attributes, read_list(reader, Reader.datum))
 
 
 def _read_with_list_first_block(reader: Reader) -> SetRequestWithListFirstBlock:
-    invoke_id, attributes = reader.uint(1), read_list(reader, read_selected)
+    invoke_id, attributes = reader.octet(), read_list(reader, read_selected)
     return SetRequestWithListFirstBlock(invoke_id, attributes, *read_block(reader))
 
 
 def _read_results(reader: Reader) -> tuple[int, ...]:
-    return read_list(reader, lambda each: each.uint(1))
+    return read_list(reader, lambda each: each.octet())
 
 
 SetApdu: TypeAlias = (
@@ -218,21 +218,21 @@ SetApdu: TypeAlias = (
 READERS: Final[Readers[SetApdu]] = {
     b"\xc1\x01": (SetRequestNormal.name, _read_request),
     b"\xc1\x02": (SetRequestFirstBlock.name, _read_first_block),
-    b"\xc1\x03": (SetRequestBlock.name, lambda reader: SetRequestBlock(reader.uint(1), *read_block(reader))),
+    b"\xc1\x03": (SetRequestBlock.name, lambda reader: SetRequestBlock(reader.octet(), *read_block(reader))),
     b"\xc1\x04": (SetRequestWithList.name, _read_with_list),
     b"\xc1\x05": (SetRequestWithListFirstBlock.name, _read_with_list_first_block),
-    b"\xc5\x01": (SetResponseNormal.name, lambda reader: SetResponseNormal(reader.uint(1), reader.uint(1))),
-    b"\xc5\x02": (SetResponseBlock.name, lambda reader: SetResponseBlock(reader.uint(1), reader.uint(4))),
+    b"\xc5\x01": (SetResponseNormal.name, lambda reader: SetResponseNormal(reader.octet(), reader.octet())),
+    b"\xc5\x02": (SetResponseBlock.name, lambda reader: SetResponseBlock(reader.octet(), reader.uint(4))),
     b"\xc5\x03": (
         SetResponseLastBlock.name,
-        lambda reader: SetResponseLastBlock(reader.uint(1), reader.uint(1), reader.uint(4)),
+        lambda reader: SetResponseLastBlock(reader.octet(), reader.octet(), reader.uint(4)),
     ),
     b"\xc5\x04": (
         SetResponseLastBlockWithList.name,
-        lambda reader: SetResponseLastBlockWithList(reader.uint(1), _read_results(reader), reader.uint(4)),
+        lambda reader: SetResponseLastBlockWithList(reader.octet(), _read_results(reader), reader.uint(4)),
     ),
     b"\xc5\x05": (
         SetResponseWithList.name,
-        lambda reader: SetResponseWithList(reader.uint(1), _read_results(reader)),
+        lambda reader: SetResponseWithList(reader.octet(), _read_results(reader)),
     ),
 }

@@ -64,7 +64,7 @@ class GatewayResponse:
 
 
 def _read_block(reader: Reader) -> GeneralBlockTransfer:
-    control = reader.uint(1)
+    control = reader.octet()
     return GeneralBlockTransfer(
         bool(control & 0x80), bool(control & 0x40), control & 0x3F, reader.uint(2), reader.uint(2), reader.octets()
     )
@@ -76,10 +76,10 @@ READERS: Final[Readers[TransportApdu]] = {
     b"\xe0": (GeneralBlockTransfer.name, _read_block),
     b"\xe6": (
         GatewayRequest.name,
-        lambda reader: GatewayRequest(reader.uint(1), reader.octets(), read_last_data(reader)),
+        lambda reader: GatewayRequest(reader.octet(), reader.octets(), read_last_data(reader)),
     ),
     b"\xe7": (
         GatewayResponse.name,
-        lambda reader: GatewayResponse(reader.uint(1), reader.octets(), read_last_data(reader)),
+        lambda reader: GatewayResponse(reader.octet(), reader.octets(), read_last_data(reader)),
     ),
 }

@@ -41,21 +41,26 @@ class Reader:
             raise ProtocolError(f"{self.what}: ends at octet {self.offset}, where more should follow")
         return self.data[self.offset]
 
+    def octet(self) -> int:
+        """The next octet."""
+        at = self.offset
+        try:
+            value = self.data[at]
+        except IndexError:
+            raise self._short(1) from None
+        self.offset = at + 1
+        return value
+
     def uint(self, size: int) -> int:
         """An unsigned integer of `size` octets, most significant first."""
-        start = self.offset
-        end = start + size
-        if end > len(self.data):
-            raise self._short(size)
-        self.offset = end
-        return self.data[start] if size == 1 else int.from_bytes(self.data[start:end], "big")
+        return int.from_bytes(self.take(size), "big")
 
     def int8(self) -> int:
         return int.from_bytes(self.take(1), "big", signed=True)
 
     def length(self) -> int:
         """A length in BER's definite form (A-XDR uses the same), at most the number of octets that follow it."""
-        count = self.uint(1)
+        count = self.octet()
         if count >= 0x80:
             size = count & 0x7F
             if not 1 <= size <= 4:
