@@ -1,5 +1,6 @@
 """Pushes: what meters send unasked, received over any framing, opened under any cover, told apart from replays.
 
+octets --PushReceiver--> Arrival --open_push, with the keys of whom it claims to be from--> Push
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 from drivers.push.arrival import Arrival, Route, title_of
 from drivers.push.opening import Cover, Push, open_push
 from drivers.push.policy import CLEAR, PushingMeter, PushPolicy
+from drivers.push.receiver import PushReceiver
 from drivers.push.window import WIDTH, Freshness, ReplayWindow, accept
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Freshness",
     "Push",
     "PushPolicy",
+    "PushReceiver",
     "PushingMeter",
     "ReplayWindow",
     "Route",

@@ -7,6 +7,7 @@ wrapper and after MAX_NOISE of them in HDLC, whose lines have noise.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from drivers.dlms.apdu import tags
@@ -17,7 +18,7 @@ from drivers.hdlc.frames import FLAG, MAX_INFORMATION, Frame, Kind
 from drivers.hdlc.parameters import Parameters
 from drivers.hdlc.reader import FrameReader
 from drivers.hdlc.server import HdlcServer
-from drivers.push.arrival import COVERS, NOTIFICATIONS, Route
+from drivers.push.arrival import COVERS, NOTIFICATIONS, FramingName, Route
 from profiles.errors import ProtocolError
 
 MAX_NOISE: Final = 8192
@@ -37,6 +38,10 @@ class Framing(Protocol):
     @property
     def incomplete(self) -> bool:
         """Whether part of an APDU is there."""
+
+    @property
+    def within_frame(self) -> bool:
+        """Whether part of a frame is there."""
 
     def feed(self, octets: bytes) -> None:
         """Take what came; call `next` until it gives None before feeding more."""
@@ -59,6 +64,10 @@ class WrapperFraming:
 
     @property
     def incomplete(self) -> bool:
+        return self._frames.incomplete
+
+    @property
+    def within_frame(self) -> bool:
         return self._frames.incomplete
 
     def feed(self, octets: bytes) -> None:
@@ -94,6 +103,10 @@ class HdlcFraming:
     @property
     def incomplete(self) -> bool:
         return self._frames.incomplete or bool(self._assemblies)
+
+    @property
+    def within_frame(self) -> bool:
+        return self._frames.incomplete
 
     def feed(self, octets: bytes) -> None:
         self._frames.feed(octets)
@@ -154,7 +167,7 @@ class HdlcFraming:
 class BareFraming:
     """One APDU in a datagram, with or without an LLC header."""
 
-    incomplete = False
+    incomplete = within_frame = False
 
     def __init__(self) -> None:
         self._apdu = b""
@@ -173,19 +186,31 @@ class BareFraming:
         return b""
 
 
-def stream_framing(octets: bytes, max_apdu: int) -> Framing:
+_MAKERS: Final[dict[FramingName, Callable[[int], Framing]]] = {
+    "wrapper": WrapperFraming,
+    "hdlc": HdlcFraming,
+    "bare": lambda _: BareFraming(),
+}
+
+
+def make_framing(name: FramingName, max_apdu: int) -> Framing:
+    """A framing of this name, with nothing received yet."""
+    return _MAKERS[name](max_apdu)
+
+
+def stream_framing(octets: bytes) -> FramingName:
     """The framing of a stream that begins so; ProtocolError where it is none known here."""
     if octets[0] == FLAG:
-        return HdlcFraming(max_apdu)
+        return "hdlc"
     if octets[0] == 0:
-        return WrapperFraming(max_apdu)
+        return "wrapper"
     raise ProtocolError(f"neither the wrapper nor HDLC: the stream begins {octets[:4].hex()}", retry=False)
 
 
-def datagram_framing(octets: bytes, max_apdu: int) -> Framing:
+def datagram_framing(octets: bytes) -> FramingName:
     """The framing of a datagram; ProtocolError where it is none known here."""
     if octets[0] in _BARE:
-        return BareFraming()
+        return "bare"
     if octets[0] in (FLAG, 0):
-        return stream_framing(octets, max_apdu)
+        return stream_framing(octets)
     raise ProtocolError(f"neither a frame nor a notification: the datagram begins {octets[:4].hex()}", retry=False)
