@@ -120,10 +120,10 @@ def _print_table(answer: Answer, channels: list[Channel], rows: list[tuple[datet
     for start, values, marks in rows:
         cells = ["" if value is None else f"{value:,.7g}" for value in values]
         table.add_row(f"{start:%Y-%m-%d %H:%M}", *cells, ", ".join(marks).replace("_", " "))
-    _print_whole(table)
+    print_whole(table)
 
 
-def _print_whole(table: Table) -> None:
+def print_whole(table: Table) -> None:
     """Print a table as wide as it is: folded cells can be neither read nor searched."""
     from rich.console import Console
     from rich.measure import Measurement
@@ -135,7 +135,7 @@ def _print_whole(table: Table) -> None:
 
 def print_status(divisions: Sequence[Completeness], troubles: Sequence[Trouble]) -> None:
     """Completeness by division, then a line for each meter in trouble."""
-    _print_whole(completeness_table(divisions))
+    print_whole(completeness_table(divisions))
     for trouble in troubles:
         print(trouble.reason if trouble.meter in trouble.reason else f"{trouble.meter}: {trouble.reason}")
     if any(trouble.reason.startswith("parked: ") for trouble in troubles):
@@ -179,4 +179,4 @@ def print_meters(meters: Sequence[Meter]) -> None:
         title = meter.system_title.hex().upper() if meter.system_title else ""
         cells = (meter.name, meter.serial, title, meter.division, meter.meter_type, meter.address, contact, state)
         table.add_row(*map(escape, cells))
-    _print_whole(table)
+    print_whole(table)

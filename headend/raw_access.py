@@ -1,0 +1,187 @@
+"""From the options of a raw command to a session: any association of any meter, with a type file or without.
+
+The one rule: what stands on the command line wins over the address, the address over the type, the type over defaults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar, cast
+
+from drivers.address import Address, parse_address
+from drivers.links.transcript import Transcript, write_transcript
+from drivers.reading import association_of
+from drivers.session import Session
+from headend.cli.access_options import MECHANISMS, Access
+from headend.keys import KeySources, key_texts, needed_keys, title_from
+from headend.raw_names import parse_obis
+from headend.single_session import Counting, open_single_session
+from headend.times import local_zone
+from profiles.errors import HeadEndError, LinkError, SettingsError
+from profiles.loader import load_meter_type
+from profiles.meter_type import Association, Ciphering, Deviation, KeyOrigin, MeterType
+from profiles.objects import AttributeRef, Obis
+
+T = TypeVar("T")
+
+PUBLIC_CLIENT: Final = 16
+ECDSA: Final = 7
+SERIAL: Final = AttributeRef(1, Obis(0, 0, 96, 1, 0), 2)
+_CLOCK: Final = AttributeRef(8, Obis(0, 0, 1, 0, 0), 2)
+_CURRENT_ASSOCIATION: Final = Obis(0, 0, 40, 0, 0)
+_POLICIES: Final = {"none": 0x00, "authentication": 0x10, "encryption": 0x20, "both": 0x30}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way into one meter."""
+
+    address: Address
+    meter_type: MeterType
+    kind: Association
+    keys: Mapping[str, str] = field(repr=False)
+    counting: Counting
+    client_title: bytes
+    server_title: str | None
+    range_deviation: Deviation
+    """How date-times of a selection are sent; without a type "not specified", which every meter takes."""
+
+    def session(self, transcript: Transcript | None) -> AbstractAsyncContextManager[Session]:
+        """Connect, associate; release and close on the way out."""
+        return open_single_session(
+            self.address,
+            self.meter_type,
+            self.kind,
+            self.keys,
+            self.counting,
+            client_title=self.client_title,
+            server_title=self.server_title,
+            transcript=transcript,
+        )
+
+
+Open = Callable[[], AbstractAsyncContextManager[Session]]
+"""Opens a session; each call another one."""
+
+
+def with_meter(access: Access, job: Callable[[Way, Open], Awaitable[T]]) -> T:
+    """Find the way in, and do a job that opens its sessions itself. Every HeadEndError names the meter."""
+    way = way_of(access)
+    try:
+        with write_transcript(access.trace) as transcript:
+            return asyncio.run(_done(job(way, lambda: way.session(transcript))))
+    except HeadEndError as error:
+        if isinstance(error, LinkError) and error.asked == "associate" and _counts_blindly(way.kind):
+            error.remedy += "; or our invocation counter is behind the meter's: name its own with --counter-object"
+        raise error.at(meter=str(way.address)) from None
+
+
+def _counts_blindly(kind: Association) -> bool:
+    """Whether our counters may be behind the meter's, at which many meters just hang up."""
+    return kind.needs_keys and kind.invocation_counter is None
+
+
+async def _done(job: Awaitable[T]) -> T:
+    return await job
+
+
+def way_of(access: Access) -> Way:
+    """What the options say; SettingsError where they don't go together or a key is missing and can't be asked for."""
+    address = parse_address(access.address)
+    changes: dict[str, Any] = {
+        "client": access.client,
+        "server": access.server,
+        "timeout_s": access.timeout,
+    }
+    address = replace(address, **{name: value for name, value in changes.items() if value is not None})
+    meter_type = load_meter_type(access.meter_type) if access.meter_type is not None else _any_meter(access)
+    kind = _association(access, association_of(meter_type, address) if access.meter_type else _any_association(address))
+    sources = KeySources(access.keys, access.given_keys, ask=sys.stdin.isatty() and sys.stderr.isatty())
+    keys = key_texts(sources, address, kind)
+    for name in access.given_keys:
+        if name not in needed_keys(kind):
+            raise SettingsError(
+                f"the {name.replace('_', ' ')} was given, and this association needs none",
+                remedy="see --mechanism, --security, --ciphering, --key-origin and --signed",
+            )
+    return Way(
+        address,
+        meter_type,
+        kind,
+        keys,
+        Counting(access.counters, access.counter or 0, access.accept_counter),
+        title_from(access.client_title),
+        access.server_title,
+        meter_type.deviation if access.meter_type is not None else "ignore",
+    )
+
+
+def _association(access: Access, base: Association) -> Association:
+    """The association with what the options change of it."""
+    changes: dict[str, Any] = {
+        "max_pdu": access.max_pdu,
+        "ciphering": cast("Ciphering | None", access.ciphering and access.ciphering.value),
+        "key_origin": cast("KeyOrigin | None", access.key_origin and access.key_origin.value),
+        "signed": access.signed,
+        "pre_established": access.pre_established,
+        "mechanism": None if access.mechanism is None else MECHANISMS.index(access.mechanism),
+        "invocation_counter": None if access.counter_object is None else parse_obis(access.counter_object),
+    }
+    suite = base.suite if access.suite is None else access.suite
+    policy = base.security_control & 0x30 if access.security is None else _POLICIES[access.security.value]
+    kind = replace(base, **{name: value for name, value in changes.items() if value is not None})
+    kind = replace(kind, security_control=policy | suite)
+    if access.counter is not None and access.counter_object is None:
+        kind = replace(kind, invocation_counter=None)
+    _check_together(access, kind)
+    return kind
+
+
+def _check_together(access: Access, kind: Association) -> None:
+    """Options that need another one to mean anything."""
+    if access.ciphering is not None and not kind.ciphered:
+        raise SettingsError(f"--ciphering {access.ciphering} needs --security", remedy="add --security both")
+    if access.key_origin is not None and kind.ciphering != "general-ciphering":
+        raise SettingsError(f"--key-origin {access.key_origin} needs --ciphering general-ciphering")
+    agreed = kind.ciphering == "general-ciphering" and kind.key_origin in ("one-pass", "static-unified")
+    if kind.suite == 0 and (kind.signed or kind.mechanism == ECDSA or agreed):
+        raise SettingsError("security suite 0 has no key pairs to sign or agree on keys with", remedy="add --suite 1")
+    if access.counter_object is not None and not kind.needs_keys:
+        raise SettingsError("--counter-object: this association counts no invocations", remedy="see --security")
+
+
+def _any_association(address: Address) -> Association:
+    """No type: the public client, in clear, until the options say otherwise."""
+    return Association(
+        name=f"of client {address.client or PUBLIC_CLIENT}",
+        client_sap=address.client or PUBLIC_CLIENT,
+        mechanism=0,
+        security_control=0,
+        logical_name=_CURRENT_ASSOCIATION,
+        invocation_counter=None,
+        max_pdu=0xFFFF,
+    )
+
+
+def _any_meter(access: Access) -> MeterType:
+    """A meter of which only the standard is known."""
+    public = replace(_any_association(Address("")), name="public", client_sap=access.public_client or PUBLIC_CLIENT)
+    return MeterType(
+        name="any",
+        title="A meter without a type file",
+        server_sap=1,
+        zone=str(local_zone()),
+        deviation="utc-minus-local",
+        associations={"public": public},
+        profiles={},
+        clock=_CLOCK,
+        serial=SERIAL,
+        nameplate=None,
+        reading_association="public",
+        drift_allowed_s=0,
+        doubts=(),
+    )
