@@ -41,7 +41,9 @@ _CONTEXT: Final = {
     ciphered: bytes.fromhex("a1090607") + _CONTEXT_NAME + bytes([name])
     for ciphered, name in ((False, _LN), (True, _LN_CIPHERED))
 }
-"""The application context in AARQ and AARE, by whether it is the one with ciphering."""
+"""The field of AARQ and AARE that names the application context, by whether it is the one with ciphering."""
+_CONTEXTS: Final = {field[2:]: ciphered for ciphered, field in _CONTEXT.items()}
+"""The other way round, by the field's value."""
 _AUTHENTICATED: Final = bytes.fromhex("0780")
 """ACSE-requirements: a bit string whose one bit says that the authentication unit is used."""
 _MECHANISMS: Final = range(8)
@@ -188,7 +190,8 @@ def _carried(user_information: bytes) -> bytes:
 
 
 def _tlv(tag: int, value: bytes) -> bytes:
-    return bytes((tag,)) + axdr.length(len(value)) + value
+    size = len(value)
+    return (bytes((tag, size)) if size < 0x80 else bytes((tag,)) + axdr.length(size)) + value
 
 
 # --- decoding -------------------------------------------------------------------------------------------------
@@ -292,6 +295,8 @@ def _inner(value: bytes, tag: int, name: str) -> bytes:
 
 
 def _integer(value: bytes, name: str) -> int:
+    if value[:-1] == b"\x02\x01":
+        return value[-1]
     octets = _inner(value, 0x02, name)
     if len(octets) != 1:
         raise ProtocolError(f"{name}: an integer of {len(octets)} octets where 1 is due")
@@ -306,6 +311,8 @@ def _diagnostic(value: bytes) -> tuple[int, int]:
 def _ciphered(fields: Mapping[int, bytes], name: str) -> bool:
     if 0xA1 not in fields:
         raise ProtocolError(f"{name}: no application context name")
+    if fields[0xA1] in _CONTEXTS:
+        return _CONTEXTS[fields[0xA1]]
     context = _inner(fields[0xA1], 0x06, name)
     if context not in (_CONTEXT_NAME + bytes([_LN]), _CONTEXT_NAME + bytes([_LN_CIPHERED])):
         raise ProtocolError(

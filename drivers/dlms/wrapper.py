@@ -15,6 +15,7 @@ VERSION: Final = 1
 MAX_APDU: Final = 0xFFFF
 
 _HEADER: Final = struct.Struct(">4H")
+HEADER_OCTETS: Final = _HEADER.size
 _BEGINNING: Final = VERSION.to_bytes(2, "big")
 
 
@@ -58,7 +59,9 @@ class Unwrapper:
         ProtocolError as soon as the header shows another version than 1, or a length of 0 or above `max_apdu`.
         """
         buffer = self._buffer
-        if len(buffer) < _HEADER.size:
+        if not buffer:
+            return None
+        if len(buffer) < HEADER_OCTETS:
             if not _BEGINNING.startswith(buffer[:2]):
                 raise _not_a_frame(buffer)
             return None
@@ -67,10 +70,10 @@ class Unwrapper:
             raise _not_a_frame(buffer)
         if not 0 < size <= self._max_apdu:
             raise ProtocolError(f"wrapper frame announces an APDU of {size} octets, 1 to {self._max_apdu} allowed")
-        end = _HEADER.size + size
+        end = HEADER_OCTETS + size
         if len(buffer) < end:
             return None
-        apdu = bytes(buffer[_HEADER.size : end])
+        apdu = bytes(buffer[HEADER_OCTETS:end])
         del buffer[:end]
         return Frame(source, destination, apdu)
 

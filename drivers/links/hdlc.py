@@ -37,7 +37,7 @@ class HdlcLink:
 
     async def send(self, apdu: bytes) -> None:
         """Send an APDU, in as many frames as it takes; all but the last window is acknowledged when this returns."""
-        await self._run(self.data_link.send(apdu, secret_places(apdu)))
+        await self._run(self.data_link.send(apdu, secret_places(apdu) if self._stream.recorded else ()))
 
     async def receive(self) -> bytes:
         """The next APDU of the meter."""

@@ -32,6 +32,8 @@ _READ: Final = 4096
 class SerialStream:
     """An open port, 8 data bits without parity."""
 
+    recorded = False
+
     def __init__(self, name: str, timeout_s: float) -> None:
         self._name = name
         self._timeout_s = timeout_s

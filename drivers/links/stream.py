@@ -25,6 +25,9 @@ CLOSING_S: Final = 1.0
 class Stream(Protocol):
     """An open line."""
 
+    recorded: bool
+    """Whether a record of the octets is kept: only then have those in `hidden` to be told."""
+
     async def send(self, octets: bytes, hidden: Spans = ()) -> None:
         """Hand octets to the line. Those in `hidden` tell a secret: a record leaves them out."""
 
@@ -40,6 +43,8 @@ class TcpStream(asyncio.Protocol):
 
     A protocol with a timer for each wait, where asyncio's streams and time-outs cost several times as much.
     """
+
+    recorded = False
 
     def __init__(self, timeout_s: float, accepted: Callable[[TcpStream], None] | None = None) -> None:
         self._timeout_s = timeout_s

@@ -114,6 +114,8 @@ def write_transcript(path: Path | None) -> Iterator[Transcript | None]:
 class TracedStream:
     """A stream whose octets go to a transcript too."""
 
+    recorded = True
+
     def __init__(self, stream: Stream, transcript: Transcript) -> None:
         self._stream = stream
         self._transcript = transcript
@@ -161,6 +163,8 @@ class ReplayStream:
 
     What we send has to be what was sent then, hidden octets aside: LinkError says where it is not.
     """
+
+    recorded = False
 
     def __init__(self, recording: Recording) -> None:
         self._entries: Iterator[Entry] = iter(recording.entries)

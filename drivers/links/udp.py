@@ -21,6 +21,8 @@ MAX_WAITING: Final = 64
 class UdpStream(asyncio.DatagramProtocol):
     """A socket that hears one peer only. `passed_over` counts datagrams that were no frames or came too fast."""
 
+    recorded = False
+
     def __init__(self) -> None:
         self.passed_over = 0
         self._waiting: deque[bytes] = deque()

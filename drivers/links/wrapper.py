@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 
-from drivers.dlms.wrapper import Unwrapper, wrap
+from drivers.dlms.wrapper import HEADER_OCTETS, Unwrapper, wrap
 from drivers.links.secrets import secret_places
-from drivers.links.stream import Stream
+from drivers.links.stream import Spans, Stream
 from profiles.errors import LinkTimeout
 
 
@@ -28,11 +28,7 @@ class WrapperLink:
     async def send(self, apdu: bytes) -> None:
         """Hand an APDU to the network."""
         frame = wrap(self.client, self.server, apdu)
-        hidden = secret_places(apdu)
-        if hidden:
-            lead = len(frame) - len(apdu)
-            hidden = tuple((begin + lead, end + lead) for begin, end in hidden)
-        await self._stream.send(frame, hidden)
+        await self._stream.send(frame, _secrets_of(frame) if self._stream.recorded else ())
         self.octets_out += len(frame)
 
     async def receive(self) -> bytes:
@@ -56,3 +52,7 @@ class WrapperLink:
     async def close(self) -> None:
         """Close the stream."""
         await self._stream.close()
+
+
+def _secrets_of(frame: bytes) -> Spans:
+    return tuple((begin + HEADER_OCTETS, end + HEADER_OCTETS) for begin, end in secret_places(frame[HEADER_OCTETS:]))
