@@ -182,15 +182,15 @@ def title_from(text: str | None) -> bytes:
     return title
 
 
-def read_key_file(file: Path, address: Address) -> dict[str, str]:
-    """A TOML file of one meter's keys, or a meter list (CSV), of which the row with this address counts."""
+def read_key_file(file: Path, address: Address | None = None, title: str | None = None) -> dict[str, str]:
+    """A TOML file of one meter's keys, or a meter list (CSV), of which the row with this address or title counts."""
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".csv":
-            rows = (row for row in csv.DictReader(text.splitlines()) if _same_place(row.get("address"), address))
-            row = next(rows, None)
+            row = next((row for row in csv.DictReader(text.splitlines()) if _is_of(row, address, title)), None)
             if row is None:
-                raise SettingsError(f"{file} has no meter with the address {address}")
+                named = f"address {address}" if address is not None else f"system title {title or '(none is given)'}"
+                raise SettingsError(f"{file} has no meter with the {named}")
             return {name: value for name, value in row.items() if name in FILE_NAMES and value}
         return _known_keys(tomllib.loads(text), file)
     except OSError as error:
@@ -206,6 +206,12 @@ def _known_keys(found: Mapping[str, object], file: Path) -> dict[str, str]:
             problem = "is not text in quotes" if name in FILE_NAMES else "is not known"
             raise SettingsError(f"{file}: {name} {problem}", remedy=f"it may hold {', '.join(FILE_NAMES)}")
     return keys
+
+
+def _is_of(row: Mapping[str, str], address: Address | None, title: str | None) -> bool:
+    if address is not None:
+        return _same_place(row.get("address"), address)
+    return title is not None and (row.get("system_title") or "").lower() == title.lower()
 
 
 def _same_place(text: str | None, address: Address) -> bool:

@@ -18,7 +18,7 @@ _AUTHENTICATION_VALUE: Final = 0xAC
 _USER_INFORMATION: Final = 0xBE
 _INITIATE: Final = 0x01
 _SET, _ACTION, _GATEWAY, _ACCESS = 0xC1, 0xC3, 0xE6, 0xD9
-_SECRET_CLASSES: Final = frozenset({12, 15, 64})
+SECRET_CLASSES: Final = frozenset({12, 15, 64})
 """Associations by short and by logical name, security setup."""
 
 
@@ -69,7 +69,7 @@ def _in_request(apdu: bytes) -> Spans:
     normal, class_id = apdu[1] == 1, int.from_bytes(apdu[3:5], "big")
     if not normal:
         return ((2, len(apdu)),)
-    return ((12, len(apdu)),) if class_id in _SECRET_CLASSES else ()
+    return ((12, len(apdu)),) if class_id in SECRET_CLASSES else ()
 
 
 def _in_access(apdu: bytes) -> Spans:
