@@ -14,7 +14,7 @@ def decode(
     capture: Annotated[
         str,
         typer.Argument(
-            metavar="[HEX | FILE | -]",
+            metavar="HEX | FILE | -",
             help="Hex digits, or a file: octets, hex digits, pcap, pcapng, a transcript of --trace; - reads stdin.",
             show_default=False,
         ),

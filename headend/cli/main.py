@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from headend.cli import database, meters, vault
+from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.raw import get, objects, profile
 from headend.cli.read import read
@@ -55,6 +56,7 @@ app.command("read")(read)
 app.command("get")(get)
 app.command("profile")(profile)
 app.command("objects")(objects)
+app.command("decode")(decode)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
 app.add_typer(meters.app, name="meters")
