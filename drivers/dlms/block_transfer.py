@@ -88,8 +88,10 @@ class _Incoming:
         return self.received > 0 or bool(self._ahead)
 
     def contradicts(self, block: GeneralBlockTransfer) -> bool:
-        """Whether another block of this number is here."""
+        """Whether the block is not one of this APDU: another of its number is here, or the end came before it."""
         number = block.block
+        if number > len(self._blocks) and self.whole:
+            return True
         held = self._blocks[number - 1] if number <= len(self._blocks) else self._ahead.get(number, block)
         return (held.data, held.last) != (block.data, block.last)
 
@@ -122,9 +124,9 @@ class _Incoming:
 class BlockTransfer:
     """One side of general block transfer: a client, a server, a sender or a receiver of pushes.
 
-    `max_pdu` is what the other side takes, in octets (0: any), `window` how many blocks it may send us in a row;
-    `peer_window` is what is known of its own window: 1 until it has told. `answers` is set where the other side begins
-    each exchange (a server, a receiver of pushes). It serves one exchange after another.
+    `max_pdu` is what the other side takes, in octets (0: any), `window` how many blocks it may send us in a row.
+    `answers` is set where the other side begins each exchange (a server, a receiver of pushes). It serves one exchange
+    after another.
 
     Errors are ProtocolError; after one, the exchange is over and forgotten.
     """
@@ -135,7 +137,6 @@ class BlockTransfer:
         window: int = 16,
         *,
         answers: bool = False,
-        peer_window: int = 1,
         limit: int = MAX_APDU,
         idle_limit: int = IDLE_LIMIT,
     ) -> None:
@@ -143,7 +144,6 @@ class BlockTransfer:
             raise ProtocolError(f"a window of {window} blocks, not 1 to {MAX_WINDOW}", retry=False)
         self._size = block_size(max_pdu)
         self._window = window
-        self._peer_window = max(1, min(peer_window, MAX_WINDOW))
         self._answers = answers
         self._limit = limit
         self._idle_limit = idle_limit
@@ -161,6 +161,7 @@ class BlockTransfer:
         self._blocks: list[tuple[bool, bytes]] = []  # numbered from 1: last?, data
         self._last_data = 0  # the number of our last block with data
         self._acknowledged = 0
+        self._peer_window = 1  # until it has told, in each exchange
         self._idle = 0
         self._aside: BlockTransfer | None = None
 
@@ -252,17 +253,15 @@ class BlockTransfer:
         return not self._incoming.whole and (self._incoming.begun or bool(self._blocks))
 
     def _handle(self, block: GeneralBlockTransfer) -> list[bytes]:
+        if block.block == 0:
+            raise ProtocolError("general block transfer: block 0")
         if self._is_aside(block):
             self._take_aside(block)
             return []
         if self._begins(block):
             self._forget()
-        first = self._incoming.first
-        if self._answers and first and block.data and not block.acknowledged and self._incoming.contradicts(block):
-            self._forget()  # the next exchange too, though its first block reads like that of this one
-            self._incoming.add(first)
-        if block.block == 0:
-            raise ProtocolError("general block transfer: block 0")
+        if block.data and self._incoming.contradicts(block):
+            raise ProtocolError(f"general block transfer: block {block.block} came twice, not with the same data")
         if block.acknowledged > len(self._blocks):
             raise ProtocolError(
                 f"general block transfer: block {block.acknowledged} acknowledged, of {len(self._blocks)} sent"
@@ -281,7 +280,7 @@ class BlockTransfer:
             self._idle = 0
         if not new and not more:
             # Who has heard nothing of us repeats its first turn: then, and only then, it is given our first again.
-            again = self._blocks and not block.acknowledged and not self._acknowledged and _gives_turn(block)
+            again = block.data and _gives_turn(block) and not block.acknowledged and not self._acknowledged
             return self._stream(self._peer_window) if again else []
         self._peer_window = max(1, block.window)
         ended = incoming.gives_turn and incoming.received > self._turn_of
@@ -300,12 +299,11 @@ class BlockTransfer:
         return [self._empty()]
 
     def _begins(self, block: GeneralBlockTransfer) -> bool:
-        """Whether the block begins the other side's next exchange, rather than being the first of this one again."""
-        if not self._answers or block.block != 1 or block.acknowledged or not block.data:
+        """Whether the block is of the other side's next exchange, and not one of this exchange again."""
+        if not self._answers or block.acknowledged or not block.data:
             return False
-        first = self._incoming.first
-        if first is None:
-            return self._incoming.whole  # this one answers a request that came in one piece
+        if block.block != 1 or not (first := self._incoming.first):
+            return self._incoming.contradicts(block)  # where the first of the next got lost or is late
         if self._unconfirmed or block.data != first.data:
             return True
         # The same octets under protection are the same APDU; in clear they may well be meant once more.

@@ -171,7 +171,7 @@ def test_the_last_block_of_the_request_is_acknowledged_by_the_first_of_the_answe
 
 
 def test_an_answer_in_blocks_to_a_request_in_one_piece_arrives() -> None:
-    client, server = BlockTransfer(20, 4), BlockTransfer(20, 4, answers=True, peer_window=4)
+    client, server = BlockTransfer(20, 4), BlockTransfer(20, 4, answers=True)
     for _ in range(2):
         assert Exchange(client, server, plain_request=True).run() == ANSWER
     assert Exchange(client, server).run() == ANSWER
@@ -267,13 +267,25 @@ def test_blocks_out_of_order_are_put_in_order() -> None:
     assert client.take() is None
 
 
-def test_a_doubled_block_with_other_data_does_not_replace_the_first() -> None:
-    client = BlockTransfer(20, 5)
-    client.expect()
-    client.handle(gbt(1, data=b"true", streaming=True))
-    client.handle(gbt(1, data=b"lie!", streaming=True))
-    client.handle(gbt(2, data=b".", last=True))
-    assert client.take() == b"true."
+def test_a_block_that_comes_twice_with_other_data_is_refused() -> None:
+    for second in (gbt(1, data=b"lie!", streaming=True), gbt(1, data=b"true", last=True)):
+        client = BlockTransfer(20, 5)
+        client.expect()
+        client.handle(gbt(1, data=b"true", streaming=True))
+        assert client.handle(gbt(1, data=b"true", streaming=True)) == []
+        with pytest.raises(ProtocolError, match="block 1 came twice, not with the same data"):
+            client.handle(second)
+
+
+def test_an_answer_that_begins_before_the_request_has_ended_is_taken() -> None:
+    """The bi-directional transfer of the standard: each block acknowledges one of the other side's."""
+    client = BlockTransfer(SMALLEST)
+    sent = client.start(b"\xc3\x01\x02")
+    for number, data, last in ((1, b"\xc7", False), (2, b"\x01", False), (3, b"\x02", True)):
+        assert [(each.block, each.acknowledged) for each in map(block, sent)] == [(number, number - 1)]
+        sent = client.handle(gbt(number, number, data, last=last))
+    assert sent == []
+    assert client.take() == b"\xc7\x01\x02"
 
 
 def test_nothing_coming_ends_in_an_error_after_a_few_times() -> None:
