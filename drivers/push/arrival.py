@@ -30,7 +30,7 @@ COVERS: Final = frozenset(
 )
 """Tags of what a notification can be protected in; a data-notification has no glo- or ded- form."""
 
-FramingName = Literal["wrapper", "hdlc", "bare"]
+FramingName = Literal["wrapper", "hdlc", "m-bus", "bare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Route:
     destination: int = 0
     hdlc: tuple[HdlcAddress, HdlcAddress] | None = None
     """Source and destination with their physical devices."""
+    mbus: int = 0
+    """The M-Bus address of the meter."""
     gateway: tuple[int, int, bytes] | None = None
     """The gateway's header, where one stood before the APDU: its tag, network id and physical device address."""
 

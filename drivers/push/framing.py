@@ -1,7 +1,7 @@
-"""The framings that pushes come in, told by their first octet: the wrapper, HDLC, or none in a datagram.
+"""The framings that pushes come in, told by their first octet: the wrapper, HDLC, M-Bus, or none in a datagram.
 
 The one rule: a stream keeps the framing that it began with, and octets that are no frames end it, at once in the
-wrapper and after MAX_NOISE of them in HDLC, whose lines have noise.
+wrapper and after MAX_NOISE of them in HDLC and M-Bus, whose lines have noise.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from drivers.hdlc.parameters import Parameters
 from drivers.hdlc.reader import FrameReader
 from drivers.hdlc.server import HdlcServer
 from drivers.push.arrival import COVERS, NOTIFICATIONS, FramingName, Route
+from drivers.push.mbus import MAX_DATA, START, MbusFrame, MbusReader
 from profiles.errors import ProtocolError
 
 MAX_NOISE: Final = 8192
-"""Octets without a sound HDLC frame among them before the line counts as something else."""
+"""Octets without a sound frame among them before the line counts as something else."""
 MAX_SENDERS: Final = 16
 """Senders on one HDLC line that may be amid a segmented APDU; the oldest is given up for one more."""
 UI_INFORMATION: Final = 128
@@ -118,8 +119,7 @@ class HdlcFraming:
             if apdu is not None:
                 ends = (frame.source, frame.destination)
                 return Route("hdlc", frame.source.upper, frame.destination.upper, ends), apdu
-        if self._frames.passed_over - self._noise > MAX_NOISE:
-            raise ProtocolError(f"{MAX_NOISE} octets without a sound HDLC frame")
+        _bear(self._frames.passed_over - self._noise, "HDLC")
         return None
 
     def frame(self, route: Route, apdu: bytes) -> bytes:
@@ -164,6 +164,45 @@ class HdlcFraming:
         return apdu
 
 
+class MbusFraming:
+    """Long frames of the wired M-Bus; a customer port hears nothing, but what leads to it may."""
+
+    def __init__(self, max_apdu: int) -> None:
+        self._frames = MbusReader(max_apdu)
+        self._noise = 0
+        """Octets passed over before the last sound frame."""
+
+    @property
+    def incomplete(self) -> bool:
+        return self._frames.incomplete
+
+    @property
+    def within_frame(self) -> bool:
+        return self._frames.within_frame
+
+    def feed(self, octets: bytes) -> None:
+        self._frames.feed(octets)
+
+    def next(self) -> tuple[Route, bytes] | None:
+        found = self._frames.next()
+        if found is None:
+            _bear(self._frames.passed_over - self._noise, "M-Bus")
+            return None
+        self._noise = self._frames.passed_over
+        frame, apdu = found
+        return Route("m-bus", frame.source, frame.destination, mbus=frame.address), apdu
+
+    def frame(self, route: Route, apdu: bytes) -> bytes:
+        parts = llc.segments(apdu, MAX_DATA)
+        return b"".join(
+            MbusFrame(route.destination, route.source, part, index, index == len(parts) - 1, route.mbus).encode()
+            for index, part in enumerate(parts)
+        )
+
+    def own(self) -> bytes:
+        return b""
+
+
 class BareFraming:
     """One APDU in a datagram, with or without an LLC header."""
 
@@ -186,9 +225,15 @@ class BareFraming:
         return b""
 
 
+def _bear(noise: int, what: str) -> None:
+    if noise > MAX_NOISE:
+        raise ProtocolError(f"{MAX_NOISE} octets without a sound {what} frame")
+
+
 _MAKERS: Final[dict[FramingName, Callable[[int], Framing]]] = {
     "wrapper": WrapperFraming,
     "hdlc": HdlcFraming,
+    "m-bus": MbusFraming,
     "bare": lambda _: BareFraming(),
 }
 
@@ -198,19 +243,17 @@ def make_framing(name: FramingName, max_apdu: int) -> Framing:
     return _MAKERS[name](max_apdu)
 
 
+_FIRST: Final[dict[int, FramingName]] = {0: "wrapper", FLAG: "hdlc", START: "m-bus"}
+
+
 def stream_framing(octets: bytes) -> FramingName:
     """The framing of a stream that begins so; ProtocolError where it is none known here."""
-    if octets[0] == FLAG:
-        return "hdlc"
-    if octets[0] == 0:
-        return "wrapper"
-    raise ProtocolError(f"neither the wrapper nor HDLC: the stream begins {octets[:4].hex()}", retry=False)
+    name = _FIRST.get(octets[0])
+    if name is None:
+        raise ProtocolError(f"neither wrapper, HDLC nor M-Bus: it begins {octets[:4].hex()}", retry=False)
+    return name
 
 
 def datagram_framing(octets: bytes) -> FramingName:
     """The framing of a datagram; ProtocolError where it is none known here."""
-    if octets[0] in _BARE:
-        return "bare"
-    if octets[0] in (FLAG, 0):
-        return stream_framing(octets)
-    raise ProtocolError(f"neither a frame nor a notification: the datagram begins {octets[:4].hex()}", retry=False)
+    return "bare" if octets[0] in _BARE else stream_framing(octets)

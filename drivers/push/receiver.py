@@ -57,8 +57,8 @@ class PushReceiver:
             return
         if self._framing is None or self._datagrams:
             name = (datagram_framing if self._datagrams else stream_framing)(octets)
-            if name not in self._framings or name != "hdlc":
-                # Segments may come in several datagrams: HDLC alone goes on where it was.
+            if name not in self._framings or name in ("wrapper", "bare"):
+                # Segments may come in several datagrams: HDLC and M-Bus go on where they were.
                 self._framings[name] = make_framing(name, self._max_apdu)
             self._framing = self._framings[name]
         self._framing.feed(octets)

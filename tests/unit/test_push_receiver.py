@@ -25,6 +25,7 @@ from drivers.hdlc.reader import FrameReader
 from drivers.hdlc.server import unnumbered
 from drivers.push import Arrival, PushReceiver, Route
 from drivers.push.framing import MAX_NOISE, MAX_SENDERS
+from drivers.push.mbus import MbusFrame, MbusReader
 from drivers.push.receiver import MAX_JOINED, MAX_TRANSFERS
 from profiles.errors import HeadEndError, ProtocolError
 
@@ -60,6 +61,13 @@ def in_blocks(octets: bytes, window: int = 0, size: int = 60) -> list[bytes]:
     ]
 
 
+def in_mbus(octets: bytes, size: int = 100) -> bytes:
+    parts = llc.segments(octets, size)
+    return b"".join(
+        MbusFrame(1, 64, part, index & 0x0F, index == len(parts) - 1).encode() for index, part in enumerate(parts)
+    )
+
+
 FRAMINGS: dict[str, Callable[[bytes], bytes]] = {
     "wrapper": in_wrapper,
     "gateway": through_gateway,
@@ -67,6 +75,8 @@ FRAMINGS: dict[str, Callable[[bytes], bytes]] = {
     "UI frames": lambda octets: unnumbered(64, METER, octets, 40),
     "I frame": lambda octets: in_i_frames(octets, 2000),
     "I frames": in_i_frames,
+    "M-Bus": in_mbus,
+    "M-Bus, many segments": lambda octets: in_mbus(octets, 9),
     "blocks": lambda octets: b"".join(in_blocks(octets)),
 }
 
@@ -131,6 +141,7 @@ def test_a_datagram_is_a_frame_or_one_bare_apdu_with_or_without_an_llc_header(sa
         (through_gateway(sample), "wrapper"),
         (GatewayRequest(3, b"12345", sample).encode(), "bare"),
         (FRAMINGS["UI frame"](sample), "hdlc"),
+        (in_mbus(sample), "m-bus"),
     ):
         (arrival,) = arrivals(receiver, datagram)
         assert (arrival.apdu, arrival.route.framing) == (sample, name)
@@ -151,11 +162,11 @@ def test_segments_and_blocks_may_come_in_several_datagrams() -> None:
 
 def test_a_datagram_that_ends_within_a_frame_is_refused_and_the_next_one_is_taken() -> None:
     receiver = PushReceiver(datagrams=True)
-    for whole in (in_wrapper(APDUS[0]), FRAMINGS["UI frame"](APDUS[0])):
+    for whole in (in_wrapper(APDUS[0]), FRAMINGS["UI frame"](APDUS[0]), in_mbus(APDUS[0], 250)):
         with pytest.raises(ProtocolError, match="ends within a frame"):
             arrivals(receiver, whole[:-5])
         assert [arrival.apdu for arrival in arrivals(receiver, whole)] == [APDUS[0]]
-    with pytest.raises(ProtocolError, match="neither a frame nor a notification"):
+    with pytest.raises(ProtocolError, match="it begins 601d0000"):
         arrivals(receiver, b"\x60\x1d" + bytes(20))
 
 
@@ -253,6 +264,52 @@ def test_noise_between_hdlc_frames_is_passed_over_up_to_a_bound() -> None:
         assert len(arrivals(receiver, noise + whole)) == 1
     with pytest.raises(ProtocolError, match="without a sound HDLC frame"):
         arrivals(receiver, *[noise] * (MAX_NOISE // len(noise) + 2))
+
+
+# --- M-Bus ----------------------------------------------------------------------------------------------------
+
+
+def test_a_recorded_frame_is_read_as_its_fields_say_and_encoded_again() -> None:
+    octets = bytes.fromhex("6826266853ff110167b46961ce962b2c78050c96598c7e4d26658043f9cbca78189bd01b139f8ae0f7391116")
+    frame = MbusFrame(0x01, 0x67, octets[9:-2], 1, True, 0xFF, 0x53)
+    assert frame.encode() == octets
+    reader = MbusReader(1000)
+    reader.feed(octets)
+    assert reader.next() is None, "its first segment is missing"
+    assert (reader.passed_over, reader.incomplete) == (0, False)
+
+
+def test_a_lost_m_bus_segment_loses_its_push_and_no_other() -> None:
+    frames = [MbusFrame(1, 64, part, index, index == 2) for index, part in enumerate(llc.segments(APDUS[0], 100))]
+    receiver = PushReceiver()
+    assert arrivals(receiver, frames[0].encode(), frames[2].encode()) == []
+    assert not receiver.incomplete
+    assert [arrival.apdu for arrival in arrivals(receiver, in_mbus(APDUS[1]))] == [APDUS[1]]
+    assert arrivals(receiver, frames[0].encode(), frames[1].encode()) == []
+    assert [arrival.apdu for arrival in arrivals(receiver, in_mbus(APDUS[0]))] == [APDUS[0]]
+
+
+def test_noise_between_m_bus_frames_is_passed_over_up_to_a_bound() -> None:
+    receiver, whole = PushReceiver(), in_mbus(APDUS[0])
+    spoilt = bytearray(whole)
+    spoilt[20] ^= 0xFF
+    noise = bytes([0x68, 0x03, 0x68, 0x20, 0x20, 0x67, 0x16]) * 100
+    found = arrivals(receiver, *octet_by_octet(whole + noise + spoilt + noise + whole))
+    assert [arrival.apdu for arrival in found] == [APDUS[0]] * 2
+    with pytest.raises(ProtocolError, match="without a sound M-Bus frame"):
+        arrivals(receiver, *[noise] * (MAX_NOISE // len(noise) + 2))
+
+
+def test_an_answer_goes_back_in_m_bus_frames() -> None:
+    receiver = PushReceiver()
+    (arrival,) = arrivals(receiver, in_mbus(APDUS[0]))
+    assert arrival.route == Route("m-bus", 1, 64, mbus=0xFF)
+    receiver.send(arrival.route, bytes(300))
+    back = MbusReader(1000)
+    back.feed(b"".join(receiver.outgoing()))
+    answered = back.next()
+    assert answered is not None
+    assert (answered[0].source, answered[0].destination, answered[1]) == (64, 1, bytes(300))
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------
@@ -413,9 +470,14 @@ def test_an_apdu_longer_than_allowed_is_refused_by_its_announcement() -> None:
         arrivals(PushReceiver(max_apdu=100), wrap(1, 64, bytes(101))[:8])
     with pytest.raises(ProtocolError, match="more than 100"):
         arrivals(PushReceiver(max_apdu=100), unnumbered(64, METER, bytes(200), 60))
+    with pytest.raises(ProtocolError, match="more than 100"):
+        arrivals(PushReceiver(max_apdu=100), in_mbus(bytes(200)))
 
 
-@given(st.sampled_from([b"", b"\x00\x01", b"\x7e", b"\x7e\xa0", b"\x0f", b"\xe0"]), st.lists(st.binary(max_size=60)))
+@given(
+    st.sampled_from([b"", b"\x00\x01", b"\x7e", b"\x7e\xa0", b"\x68\x06", b"\x0f", b"\xe0"]),
+    st.lists(st.binary(max_size=60)),
+)
 def test_any_octets_end_in_arrivals_or_an_error_of_ours(begin: bytes, pieces: list[bytes]) -> None:
     for datagrams in (False, True):
         receiver = PushReceiver(datagrams=datagrams)
