@@ -23,11 +23,11 @@ from headend.keys import ENVIRONMENT, key_given, read_key_file, title_from
 from profiles.errors import HeadEndError, ProtocolError, SecurityError, SettingsError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.tree import Tree
 
 _STDIN: Final = "-"
 _KEYS: Final = ("encryption_key", "authentication_key")
+_WIDEST: Final = 1_000_000
 _MOST_TOLD: Final = 20
 """Lines about what is not understood; a capture may be full of it."""
 
@@ -111,17 +111,10 @@ def _print_json(explained: Explained) -> None:
 def _print_trees(explained: Explained) -> None:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    # A folded line can be neither copied nor searched.
+    console = Console(width=_WIDEST, highlight=False)
     for item in explained.items:
-        _print_tree(console, _tree(item))
-
-
-def _print_tree(console: Console, tree: Tree) -> None:
-    """As wide as it is: a folded line can be neither copied nor searched."""
-    from rich.measure import Measurement
-
-    width = Measurement.get(console, console.options.update(width=1_000_000), tree).maximum
-    console.print(tree, width=max(width, 1), crop=False, no_wrap=True, overflow="ignore")
+        console.print(_tree(item))
 
 
 def _tree(item: Message | LinkFrame) -> Tree:
@@ -130,7 +123,8 @@ def _tree(item: Message | LinkFrame) -> Tree:
 
     stamp = "" if item.time is None else f"{item.time:%Y-%m-%d %H:%M:%S.%f}Z "
     name = (item.apdu or "not understood") if isinstance(item, Message) else "link"
-    tree = Tree(f"[dim]{escape(stamp)}[/][bold]{escape(name)}[/] [dim]{escape(item.stream)}[/]".rstrip())
+    stream = f" [dim]{escape(item.stream)}[/]" if item.stream else ""
+    tree = Tree(f"[dim]{escape(stamp)}[/][bold]{escape(name)}[/]{stream}")
     for frame in item.frames:
         tree.add(escape(str(frame)), style="dim")
     if isinstance(item, Message):
@@ -171,7 +165,7 @@ def _tell(explained: Explained) -> None:
 def _problems(explained: Explained) -> Iterator[tuple[Grade, str]]:
     for message in explained.messages:
         for problem in message.problems:
-            place = f" of {message.stream}" if message.stream else ""
+            place = f" ({message.stream})" if message.stream else ""
             yield problem.grade, _text(problem, place)
     for problem in explained.problems:
         yield problem.grade, problem.text

@@ -17,8 +17,9 @@ from drivers.capture.body import Body, Reference, body_json, body_of, last_data,
 from drivers.capture.explanation import acse_nodes, apdu_nodes, body_nodes, reference_text
 from drivers.capture.framing import Frame, Unit
 from drivers.capture.opening import Keys, Opened, Security, control_text, open_content
+from drivers.capture.readings import column_names
 from drivers.capture.tree import Node
-from drivers.dlms import acse, apdu
+from drivers.dlms import acse, apdu, axdr
 from drivers.dlms.apdu import (
     AgreedKey,
     Apdu,
@@ -33,9 +34,10 @@ from drivers.dlms.apdu import (
     WrappedKey,
     tags,
 )
-from drivers.dlms.axdr import decode_typed
+from drivers.dlms.axdr import Datum, Reader, decode_typed
 from drivers.dlms.security import Key
 from profiles.errors import ProtocolError
+from profiles.objects import AttributeRef, Obis
 
 _MAX_LAYERS: Final = 8
 _ACSE: Final[Mapping[int, tuple[str, Callable[[bytes], acse.Aarq | acse.Aare | acse.Release]]]] = {
@@ -46,7 +48,11 @@ _ACSE: Final[Mapping[int, tuple[str, Callable[[bytes], acse.Aarq | acse.Aare | a
 }
 _REQUESTS: Final = frozenset({1, 5, 6, 22, 192, 193, 195, 0x60, 0x62, tags.ACCESS_REQUEST})
 """First octets of what a client sends, in clear."""
+_PROFILE_GENERIC, _BUFFER, _CAPTURE_OBJECTS = 7, 2, 3
 _INVOKE_ID: Final = 0x0F
+_AUTHENTICATION_VALUE: Final = 0xAC
+_LONG: Final = 0x80 + 2
+"""From so many octets on a BER element inside needs two octets for its length."""
 _DEDICATED_OCTETS: Final = frozenset({16, 32})
 
 
@@ -106,6 +112,8 @@ class Conversation:
         self._dedicated: Key | None = None
         self._asked: dict[int, tuple[tuple[Reference, ...], bool]] = {}
         """What was asked for last by invoke-id, and whether as a list."""
+        self._columns: dict[Obis, list[str]] = {}
+        """Names of the columns of each profile whose capture objects were read."""
         self._datablocks = Datablocks()
         self._transfers = Transfers()
 
@@ -248,7 +256,7 @@ class Conversation:
 
     def _acse(self, octets: bytes, message: Message, nodes: list[Node], *, hidden: bool) -> None:
         message.apdu, decode = _ACSE[octets[0]]
-        value = decode(octets)
+        value = decode(_filled(octets) if hidden else octets)
         node = Node(message.apdu.upper(), acse_nodes(value))
         nodes.append(node)
         if isinstance(value, acse.Aarq):
@@ -318,7 +326,33 @@ class Conversation:
                 raise ProtocolError(f"what the blocks join to is no data: {error.message}") from None
             before = size - len(last_data(value) or b"")
             raise ProtocolError(error.message).stopped_at(before % size + (error.octet or 0)) from None
+        node.children += self._columns_of(message.body, asked)
         node.children += body_nodes(message.body, references_of(whole) or asked)
+
+    def _columns_of(self, body: Body, asked: tuple[Reference, ...]) -> list[Node]:
+        """The columns of the buffer that this is, where they were read before; capture objects are remembered."""
+        if not isinstance(body, Datum) or len(asked) != 1 or not isinstance(asked[0], AttributeRef):
+            return []
+        reference = asked[0]
+        if reference.class_id == _PROFILE_GENERIC and reference.attribute == _CAPTURE_OBJECTS:
+            self._columns[reference.obis] = column_names(body)
+        if reference.class_id != _PROFILE_GENERIC or reference.attribute != _BUFFER:
+            return []
+        names = self._columns.get(reference.obis)
+        return [Node("columns", [Node(name) for name in names])] if names else []
+
+
+def _filled(aarq: bytes) -> bytes:
+    """An AARQ whose authentication value the transcript hides, tag and length included, with something in its place."""
+    reader = Reader(aarq, "AARQ", 1)
+    reader.length()
+    while reader.left:
+        tag, size = reader.uint(1), reader.length()
+        value, start = reader.take(size), reader.offset - size
+        if tag == _AUTHENTICATION_VALUE and not any(value):
+            length = axdr.length(size - 2 if size < _LONG else size - 3)
+            return aarq[:start] + b"\x80" + length + aarq[start + 1 + len(length) :]
+    return aarq
 
 
 def _is_answer(value: Apdu) -> bool:

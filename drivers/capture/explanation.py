@@ -32,6 +32,8 @@ from profiles.errors import ProtocolError
 from profiles.moments import DateTime
 from profiles.objects import AttributeRef
 
+_LONG: Final = (apdu.DataNotification, apdu.DataNotificationConfirm, apdu.AccessRequest, apdu.AccessResponse)
+"""APDUs with a long invoke-id."""
 _CONFIRMED, _HIGH_PRIORITY = 0x40, 0x80
 _MECHANISMS: Final = (
     "none",
@@ -57,7 +59,11 @@ def apdu_nodes(value: Apdu) -> list[Node]:
             return _initiate(value)
         case _:
             nodes = [_FIELDS[each.name](getattr(value, each.name)) for each in fields(value) if each.name in _FIELDS]
-            return [node for node in nodes if node is not None]
+            invoke_id = getattr(value, "invoke_id", None)
+            return [
+                *_invoke_id(invoke_id, long=isinstance(value, _LONG)),
+                *(node for node in nodes if node is not None),
+            ]
 
 
 def acse_nodes(value: Aarq | Aare | Release) -> list[Node]:
@@ -120,7 +126,7 @@ def _initiate(value: apdu.InitiateRequest | apdu.InitiateResponse) -> list[Node]
     names = [_words(flag) for flag in Conformance if flag & value.conformance]
     nodes += [
         Node(f"DLMS version {value.dlms_version}"),
-        Node(f"conformance {value.conformance:06x}", [Node(name) for name in names]),
+        Node(f"conformance {value.conformance:06x}: {', '.join(names)}"),
         Node(f"APDUs of at most {value.max_pdu or 'any number of'} octets"),
     ]
     return nodes
@@ -130,13 +136,14 @@ def _words(flag: Conformance) -> str:
     return (flag.name or "").lower().replace("_", " ")
 
 
-def _invoke_id(value: int) -> Node:
+def _invoke_id(value: int | None, *, long: bool) -> list[Node]:
     """invoke-id-and-priority; the long one, of 32 bits, has the same two bits at its top."""
-    long = value > 0xFF
+    if value is None:
+        return []
     number = value & 0xFF_FFFF if long else value & 0x0F
     flags = value >> 24 if long else value
     confirmed = "confirmed" if flags & _CONFIRMED else "unconfirmed"
-    return Node(f"invoke-id {number}, {confirmed}, {'high' if flags & _HIGH_PRIORITY else 'normal'} priority")
+    return [Node(f"invoke-id {number}, {confirmed}, {'high' if flags & _HIGH_PRIORITY else 'normal'} priority")]
 
 
 def _selection(selection: bytes | None) -> Node | None:
@@ -182,7 +189,6 @@ def _stamp(stamp: bytes | None) -> Node | None:
 
 
 _FIELDS: Final[Mapping[str, Callable[[Any], Node | None]]] = {
-    "invoke_id": _invoke_id,
     "attribute": lambda reference: Node(reference_text(reference)),
     "method": lambda reference: Node(reference_text(reference)),
     "attributes": _selected,

@@ -117,7 +117,7 @@ def _nothing_in(captured: Sequence[tuple[Stream, Framed]], explained: Explained)
 
 
 def _problems(stream: Stream, framed: Framed) -> list[Problem]:
-    place = f" of {stream.name}" if stream.name else ""
+    place = f" ({stream.name})" if stream.name else ""
     if not framed.understood:
         return [Problem(Grade.REMARK, f"nothing in {stream.name or 'a part'} is DLMS")]
     found = [Problem(Grade.BROKEN, f"octet {stop.offset}{place}: {stop.reason}", stop.offset) for stop in framed.stops]

@@ -51,6 +51,24 @@ def datum_node(datum: Datum, shape: Shape | None = None, label: str = "") -> Nod
     return node
 
 
+def column_names(capture_objects: Datum) -> list[str]:
+    """What the columns of a profile are, by its capture_objects; empty where they are none."""
+    rows = capture_objects.value
+    texts = (
+        [_capture_object(row.value) for row in rows if isinstance(row.value, tuple)] if isinstance(rows, tuple) else []
+    )
+    return [text for text in texts if text]
+
+
+def _capture_object(parts: Sequence[Datum]) -> str | None:
+    if tuple(part.type for part in parts) != _CAPTURE_OBJECT or (obis := _obis(parts[1])) is None:
+        return None
+    class_id, attribute = parts[0].value, parts[2].value
+    assert isinstance(class_id, int)
+    assert isinstance(attribute, int)
+    return f"{named(obis)} · {attribute_name(class_id, attribute)}"
+
+
 def _short(parts: Sequence[Datum], kind: str) -> str | None:
     """A structure that reads as one line: a scaler and unit, a capture object, one reading."""
     if kind != "structure":
@@ -58,11 +76,9 @@ def _short(parts: Sequence[Datum], kind: str) -> str | None:
     unit = _scaler_unit(parts)
     if unit is not None:
         return f"scaler {unit[0]}, unit {unit[1] or 'none'}"
-    if tuple(part.type for part in parts) == _CAPTURE_OBJECT and (obis := _obis(parts[1])) is not None:
-        class_id, attribute = parts[0].value, parts[2].value
-        assert isinstance(class_id, int)
-        assert isinstance(attribute, int)
-        return f"{named(obis)} · {attribute_name(class_id, attribute)}"
+    column = _capture_object(parts)
+    if column is not None:
+        return column
     reading, used = _reading(parts, 0)
     return reading if reading is not None and used == len(parts) else None
 

@@ -24,7 +24,7 @@ REMEDY: Final = (
 
 def not_dlms(place: str, octet: int, reason: str) -> ProtocolError:
     """What to raise where nothing is understood: `octet` counts from 0 in `place` (empty: the capture itself)."""
-    where = f"understanding stopped at octet {octet}{f' of {place}' if place else ''}"
+    where = f"understanding stopped at octet {octet}{f' ({place})' if place else ''}"
     return ProtocolError(f"not DLMS: {where}: {reason}", remedy=REMEDY, retry=False).stopped_at(octet)
 
 

@@ -74,4 +74,4 @@ def _piece(entry: Entry, order: int) -> Piece:
 
 
 def _name(recording: Recording, direction: Direction) -> str:
-    return f"what was {'sent' if direction is Direction.SENT else 'received'}: {recording.title}".removesuffix(": ")
+    return f"{'sent' if direction is Direction.SENT else 'received'} · {recording.title}".removesuffix(" · ")
