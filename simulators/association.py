@@ -1,10 +1,12 @@
-"""The meter's side of a connection: association, security, services. APDU in, APDU out, no I/O.
+"""The meter's side of a connection: it opens associations, serves them and releases them. APDU in, APDU out, no I/O.
 
 States of a connection, and what is served in each (all else is answered with an exception-response):
 
     idle      AARQ                      -> open (none, LLS), or pending (HLS)
     pending   ACTION reply_to_HLS       -> open, or idle where the proof is wrong; RLRQ -> idle
-    open      GET, GET next; RLRQ       -> idle
+    open      what was agreed on; RLRQ  -> idle
+
+A pre-established association is open at all times, beside these.
 
 The one rule: whatever is wrong with what a client sends ends in an answer or in closing the connection, never in an
 exception. What meters do silently (replayed counter: the connection closes without a word) is done silently.
@@ -13,101 +15,64 @@ exception. What meters do silently (replayed counter: the connection closes with
 from __future__ import annotations
 
 import hmac
-import secrets
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from drivers.dlms import acse, apdu, axdr, security
-from drivers.dlms.apdu import Conformance
+from drivers.dlms import acse, apdu
+from drivers.dlms.apdu import Conformance, GeneralBlockTransfer, tags
+from drivers.dlms.ciphering import overhead_of
+from drivers.dlms.security import SUITES, Key
+from drivers.dlms.security.hls import CHALLENGE_OCTETS
 from profiles.errors import ProtocolError, SecurityError
 from profiles.meter_type import Association
-from profiles.objects import AttributeRef, MethodRef
-from simulators import block_load
-from simulators.objects import ASSOCIATION, CURRENT_ASSOCIATION, visible
+from simulators.channel import Channel, Request, open_initiate
+from simulators.open_association import OpenAssociation
+from simulators.proof import Proof
+from simulators.refusals import Diagnostic, Excepted, HangUp, Rejected, not_allowed, not_deciphered, unknown
 
 if TYPE_CHECKING:
     from simulators.meter import SimulatedMeter
 
-REPLY_TO_HLS = MethodRef(ASSOCIATION, CURRENT_ASSOCIATION, 1)
-CHALLENGE_OCTETS = 16
-LEAST_PDU = 64
+LEAST_PDU: Final = 64
+"""A client that takes less is refused, and so is one that takes no more than this less 32 beside the protection."""
+_LEAST_PLAIN: Final = 32
 
-_OFFERED = Conformance.GET | Conformance.SELECTIVE_ACCESS | Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.ACTION
-_OFFERED_TO_PUBLIC = Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET
+_OFFERED: Final = (
+    Conformance.GENERAL_PROTECTION
+    | Conformance.GENERAL_BLOCK_TRANSFER
+    | Conformance.PRIORITY_MANAGEMENT
+    | Conformance.BLOCK_TRANSFER_WITH_GET
+    | Conformance.BLOCK_TRANSFER_WITH_SET
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
+    | Conformance.MULTIPLE_REFERENCES
+    | Conformance.DATA_NOTIFICATION
+    | Conformance.ACCESS
+    | Conformance.GET
+    | Conformance.SET
+    | Conformance.SELECTIVE_ACCESS
+    | Conformance.EVENT_NOTIFICATION
+    | Conformance.ACTION
+)
+_OFFERED_TO_PUBLIC: Final = Conformance.GET | Conformance.BLOCK_TRANSFER_WITH_GET
 
-_GLO_OCTETS = 21
-"""Tag, length (up to 3), security control, counter and authentication tag around a ciphered APDU."""
-_BLOCK_OCTETS = 12
-"""What a get-response-with-datablock has around its piece of data."""
-
-_NOT_ALLOWED = apdu.ExceptionResponse(state_error=1, service_error=1)
-_UNKNOWN = apdu.ExceptionResponse(state_error=2, service_error=3)
-_UNDECIPHERED = apdu.ExceptionResponse(state_error=1, service_error=5)
-
-_DENIED, _UNDEFINED, _CLASS, _TYPE, _SCOPE = 3, 4, 9, 12, 13
-_NO_LONG_GET, _BLOCK_NUMBER, _OTHER = 16, 19, 250
-"""Data-access-results."""
-
-_NO_REASON, _CONTEXT, _TITLE, _MECHANISM, _MECHANISM_MISSING, _AUTHENTICATION, _HLS_GOES_ON = 1, 2, 3, 11, 12, 13, 14
-"""Diagnostics of the acse-service-user."""
-
-
-class State(Enum):
-    """Where a connection stands; the table is at the top of this file."""
-
-    IDLE = "idle"
-    PENDING = "pending"
-    OPEN = "open"
-
-
-class HangUp(Exception):  # noqa: N818 - not an error: what a meter does
-    """The meter closes the connection without a word."""
-
-
-class Rejected(Exception):  # noqa: N818 - not an error: what a meter answers
-    """The meter refuses the association."""
-
-    def __init__(self, diagnostic: int, *, transient: bool = False, because: tuple[int, int] | None = None) -> None:
-        """`because`: kind and code of a confirmed-service-error that tells more."""
-        super().__init__(diagnostic)
-        self.diagnostic = diagnostic
-        self.result = acse.REJECTED_TRANSIENT if transient else acse.REJECTED_PERMANENT
-        self.because = because
-
-
-class Refused(Exception):  # noqa: N818 - not an error: what a meter answers
-    """The meter refuses an attribute, with this data-access-result."""
-
-    def __init__(self, result: int) -> None:
-        super().__init__(result)
-        self.result = result
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A GET in blocks: the whole value, how much of it was sent, and the number of the last block sent."""
-
-    data: bytes
-    sent: int = 0
-    block: int = 0
+_APPLICATION_REFERENCE, _INITIATE = 0, 6
+"""Kinds of confirmed-service-error."""
 
 
 class Connection:
     """One connection to a meter. `heard_at` is when something last came, by the meter's monotonic clock."""
 
-    def __init__(self, meter: SimulatedMeter) -> None:
+    def __init__(self, meter: SimulatedMeter, *, streams: bool = False) -> None:
+        """`streams`: the link sends what is in `further` too; else blocks go one at a time."""
         self.meter = meter
-        self.state = State.IDLE
         self.heard_at = meter.monotonic()
-        self._association: Association | None = None
-        self._client_title = b""
-        self._client_challenge = b""
-        self._challenge = b""
-        self._counter_at_start = 0
-        self._conformance = Conformance(0)
-        self._max_pdu = 0
-        self._transfer: Transfer | None = None
+        self.further: deque[bytes] = deque()
+        """What is to be sent after the answer that `handle` returned: more blocks of a general block transfer."""
+        self.open: OpenAssociation | None = None
+        """The association that an AARQ opened."""
+        self._streams = streams
+        self._always_open: dict[int, OpenAssociation] = {}
 
     def handle(self, received: bytes, client_sap: int, server_sap: int) -> bytes | None:
         """The answer to an APDU; b"" for none, None where the meter closes the connection."""
@@ -116,47 +81,72 @@ class Connection:
         if server_sap != self.meter.meter_type.server_sap:
             return None
         try:
-            answer = self._answer(received, client_sap)
+            first, *more = self._answer(received, client_sap) or [b""]
         except HangUp:
             return None
-        return self.meter.on_wire(answer)
+        self.further.extend(octets for each in more if (octets := self.meter.on_wire(each)))
+        return self.meter.on_wire(first) if first else b""
 
     def close(self) -> None:
         """The connection is gone, or the association has been idle for too long: whatever was open is over."""
         if self.meter.holder is self:
             self.meter.holder = None
-        self.state = State.IDLE
-        self._association = None
-        self._transfer = None
+        self.open = None
+        self.further.clear()
 
-    def _answer(self, received: bytes, client_sap: int) -> bytes:
+    def _answer(self, received: bytes, client_sap: int) -> list[bytes]:
         tag = received[0] if received else 0
         try:
             if tag == acse.AARQ:
-                return self._associate(received, client_sap)
-            if self._association is None or client_sap != self._association.client_sap:
-                return _NOT_ALLOWED.encode()
+                return [self._associate(received, client_sap)]
+            association = self._association_of(client_sap)
             if tag == acse.RLRQ:
-                return self._release(received)
-            return self._serve(received, self._association)
+                return [self._release(received, association)]
+            if tag == tags.GENERAL_BLOCK_TRANSFER:
+                answers = association.serve_block(received if self._streams else _one_at_a_time(received))
+            else:
+                answers = association.serve(received)
+        except Excepted as exception:
+            return [exception.response.encode()]
         except ProtocolError:
-            return _UNKNOWN.encode()
+            return [unknown().response.encode()]
+        if association.over:
+            self.close()
+        return answers
 
-    # --- association ------------------------------------------------------------------------------------------
+    def _association_of(self, client_sap: int) -> OpenAssociation:
+        """The association in which this client asks; Excepted where none is open."""
+        if self.open is not None and self.open.kind.client_sap == client_sap:
+            return self.open
+        if client_sap not in self._always_open:
+            kind = self._kind_of(client_sap)
+            if kind is None or not kind.pre_established:
+                raise not_allowed()
+            own = self.meter.max_pdu(kind)
+            channel = Channel(self.meter, kind, self.meter.client_title)
+            self._always_open[client_sap] = OpenAssociation(
+                self.meter, channel, offered(kind), max_pdu=own, own_max_pdu=own
+            )
+        return self._always_open[client_sap]
+
+    def _kind_of(self, client_sap: int) -> Association | None:
+        kinds = self.meter.meter_type.associations.values()
+        return next((kind for kind in kinds if kind.client_sap == client_sap), None)
+
+    # --- AARQ -------------------------------------------------------------------------------------------------
 
     def _associate(self, received: bytes, client_sap: int) -> bytes:
         aarq = acse.decode_aarq(received)
-        association = next(
-            (one for one in self.meter.meter_type.associations.values() if one.client_sap == client_sap), None
-        )
+        kind = self._kind_of(client_sap)
         try:
-            if association is None:
-                raise Rejected(_NO_REASON)
-            proposed = self._proposed(aarq, association)
+            if kind is None or kind.pre_established:
+                raise Rejected(Diagnostic.NO_REASON)
+            request = self._initiate_request(aarq, kind)
+            proposed = _proposed(request.plain, kind)
             if self.meter.busy():
-                raise Rejected(_NO_REASON, transient=True)
-            self._check_authentication(aarq, association)
-            return self._accept(aarq, association, proposed)
+                raise Rejected(Diagnostic.NO_REASON, transient=True)
+            self._check_authentication(aarq, kind)
+            return self._accept(aarq, kind, proposed, request)
         except Rejected as refusal:
             because = refusal.because
             return acse.encode_aare(
@@ -166,234 +156,99 @@ class Connection:
                 user_information=None if because is None else apdu.ConfirmedServiceError(1, *because).encode(),
             )
 
-    def _proposed(self, aarq: acse.Aarq, association: Association) -> apdu.InitiateRequest:
-        """The initiate-request, after its protection was checked."""
-        if aarq.ciphered != association.ciphered:
-            raise Rejected(_CONTEXT)
-        plain = aarq.user_information
-        if association.ciphered:
-            if aarq.client_title is None:
-                raise Rejected(_TITLE)
-            try:
-                plain = self._unprotect(plain, aarq.client_title, association)
-            except SecurityError:
-                raise Rejected(_NO_REASON, because=(0, 6)) from None
-        request = apdu.decode(plain)
-        if not isinstance(request, apdu.InitiateRequest):
-            raise Rejected(_NO_REASON, because=(6, 0))
-        if request.dlms_version < apdu.DLMS_VERSION:
-            raise Rejected(_NO_REASON, because=(6, 1))
-        if not request.conformance & Conformance.GET:
-            raise Rejected(_NO_REASON, because=(6, 2))
-        if 0 < request.max_pdu < LEAST_PDU:
-            raise Rejected(_NO_REASON, because=(6, 3))
-        return request
+    def _initiate_request(self, aarq: acse.Aarq, kind: Association) -> Request:
+        """The initiate-request in clear, after its protection was checked."""
+        if aarq.ciphered != kind.protected:
+            raise Rejected(Diagnostic.CONTEXT_NOT_SUPPORTED)
+        if kind.protected and aarq.client_title is None:
+            raise Rejected(Diagnostic.CALLING_TITLE_NOT_RECOGNIZED)
+        try:
+            return open_initiate(self.meter, kind, aarq.client_title or b"", aarq.user_information)
+        except SecurityError:
+            raise Rejected(Diagnostic.NO_REASON, because=(_APPLICATION_REFERENCE, 6)) from None
 
-    def _check_authentication(self, aarq: acse.Aarq, association: Association) -> None:
-        if aarq.mechanism != association.mechanism:
-            raise Rejected(_MECHANISM if aarq.mechanism else _MECHANISM_MISSING)
+    def _check_authentication(self, aarq: acse.Aarq, kind: Association) -> None:
+        if aarq.mechanism != kind.mechanism:
+            raise Rejected(Diagnostic.MECHANISM_NOT_RECOGNIZED if aarq.mechanism else Diagnostic.MECHANISM_REQUIRED)
         value = aarq.authentication_value or b""
-        if association.mechanism == acse.LLS and not hmac.compare_digest(value, self.meter.keys.lls.octets):
-            raise Rejected(_AUTHENTICATION)
-        if association.mechanism >= acse.HLS and not 8 <= len(value) <= 64:
-            raise Rejected(_AUTHENTICATION)
-        if association.mechanism == acse.HLS_GMAC and aarq.client_title is None:
-            raise Rejected(_TITLE)
+        if kind.mechanism == acse.LLS and not hmac.compare_digest(value, self.meter.keys.lls.octets):
+            raise Rejected(Diagnostic.AUTHENTICATION_FAILED)
+        least, most = CHALLENGE_OCTETS.get(kind.mechanism, (0, len(value)))
+        if not least <= len(value) <= most:
+            raise Rejected(Diagnostic.AUTHENTICATION_FAILED)
+        if kind.mechanism >= acse.HLS_GMAC and aarq.client_title is None:
+            raise Rejected(Diagnostic.CALLING_TITLE_NOT_RECOGNIZED)
 
-    def _accept(self, aarq: acse.Aarq, association: Association, proposed: apdu.InitiateRequest) -> bytes:
-        hls = association.mechanism >= acse.HLS
-        offered = _OFFERED_TO_PUBLIC if association.mechanism == acse.NO_SECURITY else _OFFERED
-        own_max_pdu = min(association.max_pdu, self.meter.identity.maker.max_pdu)
-        self._association = association
-        self._client_title = aarq.client_title or b""
-        self._client_challenge = aarq.authentication_value or b""
-        self._challenge = secrets.token_bytes(CHALLENGE_OCTETS) if hls else b""
-        self._counter_at_start = self.meter.last_received
-        self._conformance = Conformance(proposed.conformance) & offered
-        self._max_pdu = min(own_max_pdu, proposed.max_pdu or own_max_pdu)
-        self._transfer = None
-        self.state = State.PENDING if hls else State.OPEN
+    def _accept(self, aarq: acse.Aarq, kind: Association, proposed: apdu.InitiateRequest, request: Request) -> bytes:
+        hls = kind.mechanism >= acse.HLS
+        title = aarq.client_title or b""
+        own_max_pdu = self.meter.max_pdu(kind)
+        conformance = Conformance(proposed.conformance) & offered(kind)
+        key = None if proposed.dedicated_key is None else Key(proposed.dedicated_key)
+        channel = Channel(self.meter, kind, title, key, general=Conformance.GENERAL_PROTECTION in conformance)
+        proof = Proof(self.meter, kind, title, aarq.authentication_value or b"") if hls else None
+        self.open = OpenAssociation(
+            self.meter,
+            channel,
+            conformance,
+            max_pdu=min(own_max_pdu, proposed.max_pdu or own_max_pdu),
+            own_max_pdu=own_max_pdu,
+            proof=proof,
+        )
         self.meter.holder = self
-        agreed = apdu.InitiateResponse(conformance=int(self._conformance), max_pdu=own_max_pdu).encode()
+        self.meter.client_title = title or self.meter.client_title
+        agreed = apdu.InitiateResponse(conformance=int(conformance), max_pdu=own_max_pdu).encode()
         return acse.encode_aare(
             result=acse.ACCEPTED,
-            diagnostic=_HLS_GOES_ON if hls else 0,
-            ciphered=association.ciphered,
-            system_title=self.meter.identity.system_title if association.ciphered or hls else None,
-            mechanism=association.mechanism if hls else acse.NO_SECURITY,
-            challenge=self._challenge if hls else None,
-            user_information=self._protect(agreed, association),
+            diagnostic=Diagnostic.NULL if proof is None else Diagnostic.AUTHENTICATION_REQUIRED,
+            ciphered=kind.protected,
+            system_title=self.meter.identity.system_title if kind.protected or hls else None,
+            mechanism=kind.mechanism if hls else acse.NO_SECURITY,
+            challenge=None if proof is None else proof.challenge,
+            user_information=request.cover(agreed),
         )
 
-    def _release(self, received: bytes) -> bytes:
-        release, association = acse.decode_rlrq(received), self._association
-        if release.user_information is not None and association is not None and association.ciphered:
+    # --- RLRQ -------------------------------------------------------------------------------------------------
+
+    def _release(self, received: bytes, association: OpenAssociation) -> bytes:
+        """The RLRE: protected where the RLRQ was."""
+        if association.kind.pre_established:
+            raise not_allowed()
+        given, answer = acse.decode_rlrq(received).user_information, None
+        if given is not None and association.kind.ciphered:
             try:
-                self._unprotect(release.user_information, self._client_title, association)
+                request = open_initiate(self.meter, association.kind, association.channel.client_title, given)
             except SecurityError:
-                return _UNDECIPHERED.encode()
+                raise not_deciphered() from None
+            agreed = apdu.InitiateResponse(int(association.conformance), self.meter.max_pdu(association.kind))
+            answer = request.cover(agreed.encode())
         self.close()
-        return acse.encode_rlre()
+        return acse.encode_rlre(user_information=answer)
 
-    # --- security ---------------------------------------------------------------------------------------------
 
-    def _unprotect(self, received: bytes, client_title: bytes, association: Association) -> bytes:
-        """The plain APDU. SecurityError on other protection than the association's or a bad tag; a counter that
-        does not rise hangs up."""
-        keys = self.meter.keys
-        tag, protected = security.glo_unwrap(received)
-        counter = int.from_bytes(protected[1:5], "big")
-        if len(protected) >= 5:
-            self.meter.record.note(client_title, counter)
-            if counter <= self.meter.last_received:
-                raise HangUp
-        opened = security.unprotect(
-            association.security_control, keys.encryption, keys.authentication, client_title, protected, None
-        )
-        self.meter.received(counter)
-        if opened.plain[:1] != bytes([tag]):
-            raise SecurityError("the ciphered APDU is not the one that its tag names")
-        return opened.plain
+def offered(kind: Association) -> Conformance:
+    """What the meter can do in an association; what the client proposes narrows it."""
+    return _OFFERED_TO_PUBLIC if kind.name == "public" else _OFFERED
 
-    def _protect(self, plain: bytes, association: Association) -> bytes:
-        if not association.ciphered:
-            return plain
-        keys, title = self.meter.keys, self.meter.identity.system_title
-        protected = security.protect(
-            association.security_control, keys.encryption, keys.authentication, title, self.meter.next_counter(), plain
-        )
-        return security.glo_wrap(plain, protected)
 
-    def _prove(self, parameters: bytes | None, association: Association) -> bytes:
-        """Check pass 3 of an HLS and give pass 4; SecurityError where the proof is wrong (Green Book, 9.2.7.4)."""
-        proof = axdr.decode(parameters) if parameters is not None else None
-        if not isinstance(proof, bytes):
-            raise SecurityError("the proof is not an octet-string")
-        keys = self.meter.keys
-        if association.mechanism == acse.HLS:
-            security.check_hls2(keys.hls, self._challenge, proof)
-            return security.hls2(keys.hls, self._client_challenge)
-        if len(proof) >= 5:
-            self.meter.record.note(self._client_title, int.from_bytes(proof[1:5], "big"))
-        # Clients take this counter before or after that of the APDU around it: it has to be new to the association.
-        counter = security.check_gmac(
-            keys.encryption,
-            keys.authentication,
-            self._client_title,
-            self._challenge,
-            proof,
-            self._counter_at_start,
-        )
-        self.meter.received(counter)
-        return security.gmac(
-            security.AUTHENTICATION,
-            keys.encryption,
-            keys.authentication,
-            self.meter.identity.system_title,
-            self.meter.next_counter(),
-            self._client_challenge,
-        )
+def _proposed(plain: bytes, kind: Association) -> apdu.InitiateRequest:
+    """The initiate-request, if the meter can go along with it."""
+    request = apdu.decode(plain)
+    if not isinstance(request, apdu.InitiateRequest):
+        raise Rejected(Diagnostic.NO_REASON, because=(_INITIATE, 0))
+    if request.dlms_version < apdu.DLMS_VERSION:
+        raise Rejected(Diagnostic.NO_REASON, because=(_INITIATE, 1))
+    if not request.conformance & Conformance.GET:
+        raise Rejected(Diagnostic.NO_REASON, because=(_INITIATE, 2))
+    if 0 < request.max_pdu < max(LEAST_PDU, overhead_of(kind) + _LEAST_PLAIN):
+        raise Rejected(Diagnostic.NO_REASON, because=(_INITIATE, 3))
+    if request.dedicated_key is not None and len(request.dedicated_key) != SUITES[kind.suite].key_octets:
+        raise Rejected(Diagnostic.NO_REASON, because=(_INITIATE, 0))
+    return request
 
-    # --- services ---------------------------------------------------------------------------------------------
 
-    def _serve(self, received: bytes, association: Association) -> bytes:
-        plain = received
-        if association.ciphered:
-            try:
-                plain = self._unprotect(received, self._client_title, association)
-            except SecurityError:
-                return _UNDECIPHERED.encode()
-        elif security.is_glo(received):
-            return _NOT_ALLOWED.encode()
-        match apdu.decode(plain):
-            case apdu.ActionRequestNormal() as request if self.state is State.PENDING:
-                answer = self._reply_to_hls(request, association)
-            case apdu.ActionRequestNormal() as request if self.state is State.OPEN:
-                answer = apdu.ActionResponseNormal(request.invoke_id, _DENIED).encode()
-            case apdu.GetRequestNormal() as request if self.state is State.OPEN:
-                answer = self._get(request, association)
-            case apdu.GetRequestNext() as request if self.state is State.OPEN:
-                answer = self._next_block(request, association)
-            case _:
-                return _NOT_ALLOWED.encode()
-        return self._protect(answer, association)
-
-    def _reply_to_hls(self, request: apdu.ActionRequestNormal, association: Association) -> bytes:
-        try:
-            if request.method != REPLY_TO_HLS:
-                raise SecurityError("another method before authentication is complete")
-            proof = self._prove(request.parameters, association)
-        except SecurityError:
-            self.close()
-            return apdu.ActionResponseNormal(request.invoke_id, _DENIED).encode()
-        self.state = State.OPEN
-        return apdu.ActionResponseNormal(request.invoke_id, 0, axdr.octet_string(proof)).encode()
-
-    def _get(self, request: apdu.GetRequestNormal, association: Association) -> bytes:
-        self._transfer = None
-        try:
-            data = self._value(request.attribute, request.selection, association)
-        except Refused as refusal:
-            return apdu.GetResponseNormal(request.invoke_id, error=refusal.result).encode()
-        whole = apdu.GetResponseNormal(request.invoke_id, data).encode()
-        if len(whole) + self._overhead(association) <= self._max_pdu:
-            return whole
-        if Conformance.BLOCK_TRANSFER_WITH_GET not in self._conformance:
-            return apdu.GetResponseNormal(request.invoke_id, error=_OTHER).encode()
-        self._transfer = Transfer(data)
-        return self._block(request.invoke_id, self._transfer, association)
-
-    def _next_block(self, request: apdu.GetRequestNext, association: Association) -> bytes:
-        transfer = self._transfer
-        if transfer is None or request.block != transfer.block:
-            self._transfer = None
-            error = _NO_LONG_GET if transfer is None else _BLOCK_NUMBER
-            return apdu.GetResponseBlock(request.invoke_id, True, request.block, error=error).encode()
-        return self._block(request.invoke_id, transfer, association)
-
-    def _block(self, invoke_id: int, transfer: Transfer, association: Association) -> bytes:
-        size = self._max_pdu - self._overhead(association) - _BLOCK_OCTETS
-        piece = transfer.data[transfer.sent : transfer.sent + size]
-        transfer.sent += len(piece)
-        transfer.block += 1
-        last = transfer.sent == len(transfer.data)
-        if last:
-            self._transfer = None
-        return apdu.GetResponseBlock(invoke_id, last, transfer.block, piece).encode()
-
-    def _value(self, attribute: AttributeRef, selection: bytes | None, association: Association) -> bytes:
-        meter = self.meter
-        entry = meter.objects.get(attribute.obis)
-        if entry is None:
-            raise Refused(_UNDEFINED)
-        if entry.class_id != attribute.class_id:
-            raise Refused(_CLASS)
-        if not visible(meter.meter_type, association, attribute.obis):
-            raise Refused(_DENIED)
-        if attribute.attribute == 1:
-            return axdr.octet_string(bytes(attribute.obis))
-        answer = entry.attributes.get(attribute.attribute)
-        if answer is None:
-            raise Refused(_DENIED)
-        if selection is None:
-            return answer(meter, association)
-        return self._selected(attribute, selection)
-
-    def _selected(self, attribute: AttributeRef, selection: bytes) -> bytes:
-        """Rows by range: the block load profile has no other selection, and nothing else has any."""
-        block = self.meter.meter_type.profiles["block_load"]
-        if attribute.obis != block.obis or attribute.attribute != 2:
-            raise Refused(_SCOPE)
-        if Conformance.SELECTIVE_ACCESS not in self._conformance:
-            raise Refused(_SCOPE)
-        try:
-            asked = apdu.decode_selection(selection)
-            if not isinstance(asked, apdu.RangeSelection) or asked.clock != block_load.CLOCK or asked.columns:
-                raise Refused(_SCOPE)
-            bounds = (block_load.utc_of_clock(asked.start), block_load.utc_of_clock(asked.end))
-        except ProtocolError:
-            raise Refused(_TYPE) from None
-        return axdr.array(self.meter.rows(bounds))
-
-    def _overhead(self, association: Association) -> int:
-        return _GLO_OCTETS if association.ciphered else 0
+def _one_at_a_time(received: bytes) -> bytes:
+    """A block as if its sender took one in a row, for links on which the meter sends one APDU a turn."""
+    block = apdu.decode(received)
+    assert isinstance(block, GeneralBlockTransfer), "the caller looked at the tag"
+    return replace(block, window=min(block.window, 1)).encode()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from typing import TextIO
 
-from drivers.dlms.security import Key, Secret
+from drivers.dlms.security import SUITES, Key, PrivateKey, Secret
 from profiles.errors import SettingsError
 from simulators.registers import Maker, maker_of
 
@@ -40,13 +40,26 @@ REGISTRY_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPairs:
+    """The key pairs of a meter and of its head-end in security suites 1 and 2; each knows the other's public halves."""
+
+    signing: PrivateKey
+    agreement: PrivateKey
+    client_signing: PrivateKey
+    client_agreement: PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
 class Keys:
-    """What a meter and its head-end share: global unicast encryption key, authentication key, LLS and HLS secrets."""
+    """What a meter and its head-end share: global unicast encryption key, authentication key, LLS and HLS secrets,
+    the master key, which wraps new ones, and key pairs where the suite has them."""
 
     encryption: Key
     authentication: Key
     lls: Secret
     hls: Secret
+    master: Key
+    pairs: KeyPairs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +115,25 @@ class Fleet:
             maker=maker,
         )
 
-    def keys(self, index: int) -> Keys:
-        """The keys of the meter with this index. The LLS secret has 8 letters, the HLS secret 16, as AES-128 wants."""
+    def keys(self, index: int, suite: int = 0) -> Keys:
+        """The keys of the meter with this index, as long as the security suite wants them. The LLS secret has 8
+        letters, the HLS secret 16, as AES-128 wants."""
+        size = SUITES[suite].key_octets
         return Keys(
-            encryption=Key(self._secret("encryption", index)[:16]),
-            authentication=Key(self._secret("authentication", index)[:16]),
+            encryption=Key(self._secret("encryption", index)[:size]),
+            authentication=Key(self._secret("authentication", index)[:size]),
             lls=Secret(base64.b32encode(self._secret("lls", index))[:8]),
             hls=Secret(base64.b32encode(self._secret("hls", index))[:16]),
+            master=Key(self._secret("master", index)[:size]),
+            pairs=self._key_pairs(index, suite) if suite else None,
         )
 
-    def write_registry(self, stream: TextIO, *, port: int, meter_type: str) -> None:
+    def write_registry(self, stream: TextIO, *, port: int, meter_type: str, suite: int = 0) -> None:
         """The fleet as the meter list that the registry imports (CSV with REGISTRY_COLUMNS), keys and all."""
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(REGISTRY_COLUMNS)
         for meter in self:
-            keys = self.keys(meter.index)
+            keys = self.keys(meter.index, suite)
             rows.writerow(
                 (
                     meter.name,
@@ -132,9 +149,18 @@ class Fleet:
                 )
             )
 
-    def _secret(self, purpose: str, index: int) -> bytes:
-        """32 octets bound to the seed, the purpose and the meter."""
-        return hmac.digest(b"simulated fleet %d" % self.seed, f"{purpose} {index}".encode(), "sha256")
+    def _key_pairs(self, index: int, suite: int) -> KeyPairs:
+        digest = {1: "sha256", 2: "sha384"}[suite]  # as many octets as a private key of the suite has
+        return KeyPairs(
+            *(
+                PrivateKey(self._secret(purpose, index, digest))
+                for purpose in ("signing", "agreement", "client signing", "client agreement")
+            )
+        )
+
+    def _secret(self, purpose: str, index: int, digest: str = "sha256") -> bytes:
+        """Octets bound to the seed, the purpose and the meter: 32, or as many as the digest has."""
+        return hmac.digest(b"simulated fleet %d" % self.seed, f"{purpose} {index}".encode(), digest)
 
 
 def _shares(meters: int, divisions: Mapping[str, int]) -> dict[str, int]:

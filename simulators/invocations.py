@@ -1,4 +1,4 @@
-"""The invocation counters that a meter has received under one key, and any that came twice.
+"""The invocation counters that a meter has received under its keys, and any that came twice.
 
 The one rule: every counter that arrives is noted before anything is checked, so that a repeat is seen in refused
 traffic too (wrong tag, wrong policy, replay). A repeated (title, counter) under one key breaks AES-GCM.
@@ -10,22 +10,36 @@ forgotten, and whatever lies beneath the forgotten ones counts as a repeat, whic
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass, field
 
 MAX_RANGES = 512
 MAX_TITLES = 64
 MAX_EXAMPLES = 8
+MAX_TRANSACTIONS = 1024
 
 
 class InvocationRecord:
     """All (client system title, counter) received under one key of one meter.
 
-    `repeats` counts those that came again; `examples` holds the first few as (title, counter).
+    `repeats` counts those that came again; `examples` holds the first few as (title, counter). Both are one and the
+    same for all keys of a meter.
     """
 
-    def __init__(self) -> None:
-        self.repeats = 0
-        self.examples: list[tuple[bytes, int]] = []
+    def __init__(self, found: _Found | None = None) -> None:
+        self._found = found or _Found()
         self._seen: dict[bytes, _Ranges] = {}
+
+    @property
+    def repeats(self) -> int:
+        return self._found.repeats
+
+    @property
+    def examples(self) -> list[tuple[bytes, int]]:
+        return self._found.examples
+
+    def of_another_key(self) -> InvocationRecord:
+        """For another key of the same meter, under which nothing has come yet."""
+        return InvocationRecord(self._found)
 
     def note(self, title: bytes, counter: int) -> None:
         """A protected APDU from the client with this title carried this counter, whatever becomes of it."""
@@ -35,9 +49,43 @@ class InvocationRecord:
                 self._seen.pop(next(iter(self._seen)))
             self._seen[title] = _Ranges()
         if self._seen[title].add(counter):
-            self.repeats += 1
+            self._found.repeats += 1
             if len(self.examples) < MAX_EXAMPLES:
                 self.examples.append((title, counter))
+
+
+class KeyUse:
+    """What a client has shown under one key: `last` is its highest counter that was proved, `record` has all."""
+
+    def __init__(self, record: InvocationRecord, last: int) -> None:
+        self.record = record
+        self.last = last
+
+    def took(self, counter: int) -> None:
+        """A client proved to hold the key with this counter."""
+        self.last = max(self.last, counter)
+
+
+class TransactionRecord:
+    """The last transaction-ids that came, for keys that are made anew for each APDU and so have no rising counter."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, None] = {}
+
+    def add(self, transaction_id: bytes) -> bool:
+        """Whether it is new."""
+        if transaction_id in self._known:
+            return False
+        if len(self._known) >= MAX_TRANSACTIONS:
+            self._known.pop(next(iter(self._known)))
+        self._known[transaction_id] = None
+        return True
+
+
+@dataclass(slots=True)
+class _Found:
+    repeats: int = 0
+    examples: list[tuple[bytes, int]] = field(default_factory=list)
 
 
 class _Ranges:

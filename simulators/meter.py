@@ -13,27 +13,37 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from drivers.credentials import CounterRange, Credentials
+from drivers.dlms.apdu import Conformance
 from profiles.errors import SettingsError
-from profiles.meter_type import MeterType
+from profiles.meter_type import Association, MeterType
 from profiles.objects import CaptureObject, Obis
 from simulators import block_load
-from simulators.association import Connection
+from simulators.association import Connection, offered
 from simulators.fleet import Fleet, Identity, Keys
-from simulators.invocations import InvocationRecord
+from simulators.invocations import InvocationRecord, KeyUse, TransactionRecord
 from simulators.load import load
-from simulators.objects import CosemObject, object_model
+from simulators.model import object_model
+from simulators.objects import CosemObject
+from simulators.refusals import Refused, Result
+from simulators.state import MeterState
 
 ZONE = "Asia/Kolkata"
 INACTIVITY_S = 120.0
 """An association that nothing was heard in for so long is over."""
+_LARGEST_PERIOD_S = 1800
+"""Whole periods of UTC are whole periods of Indian time up to here."""
 
 
 class SimulatedMeter:
     """A meter of `meter_type` that has stored its load since it was commissioned, up to `clock()`.
 
     `clock` gives the present time (aware); `monotonic` measures idle time, in seconds. `last_received` is the highest
-    invocation counter that a client has shown under this meter's key; `record` holds all of them.
+    invocation counter that a client has shown under this meter's encryption key; `record` holds all of them.
     """
+
+    tells_counters = False
+    """Whether a replayed counter is answered with the expected one, rather than by hanging up."""
 
     def __init__(
         self,
@@ -53,37 +63,44 @@ class SimulatedMeter:
         self.identity: Identity = identity
         self.keys = keys
         self.objects = object_model(meter_type) if objects is None else objects
-        self.record = InvocationRecord()
-        self.last_received = 0
+        self.key_use = KeyUse(InvocationRecord(), 0)
+        self.transactions = TransactionRecord()
+        self.client_title = b""
+        """Of the client that was let in last: with whom pre-established associations are, and who gets pushes."""
         self.holder: Connection | None = None
         self.monotonic = monotonic
         self._seed = seed
         self._clock = clock
         self._last_sent = _first_counter()
         self._block = meter_type.profiles["block_load"]
+        self.state = MeterState(self._block.capture_period_s)
 
     @property
     def period_s(self) -> int:
         """The capture period of the block load profile."""
-        return self._block.capture_period_s
+        return self.state.period_s
 
     @property
     def depth(self) -> int:
         """How many rows the block load profile holds at most."""
         return self._block.depth_days * 86_400 // self.period_s
 
-    def connect(self) -> Connection:
+    @property
+    def last_received(self) -> int:
+        return self.key_use.last
+
+    @property
+    def record(self) -> InvocationRecord:
+        return self.key_use.record
+
+    def connect(self, *, streams: bool = False) -> Connection:
         """A new connection to the meter; several may be open, one at a time holds an association."""
-        return Connection(self)
+        return Connection(self, streams=streams)
 
     def next_counter(self) -> int:
         """The meter's own invocation counter for the next APDU that it protects: strictly rising."""
         self._last_sent += 1
         return self._last_sent
-
-    def received(self, counter: int) -> None:
-        """A client proved to hold the key with this counter."""
-        self.last_received = max(self.last_received, counter)
 
     def busy(self) -> bool:
         """Whether an association is open; one that has been idle for too long is over."""
@@ -91,22 +108,93 @@ class SimulatedMeter:
             self.holder.close()
         return self.holder is not None
 
-    def stored_starts(self) -> range:
-        """The starts (seconds since 1970 UTC) of the intervals in the block load buffer, oldest first.
+    def holds(self, kind: Association) -> bool:
+        """Whether the association is open, by an AARQ."""
+        return self.holder is not None and self.holder.open is not None and self.holder.open.kind == kind
 
-        Whole periods of UTC are whole periods of Indian time, for periods of up to half an hour.
-        """
+    def agreed(self, kind: Association) -> Conformance:
+        """The conformance of an association that is open, or what is offered."""
+        if self.holder is not None and self.holder.open is not None and self.holder.open.kind == kind:
+            return self.holder.open.conformance
+        return offered(kind)
+
+    def max_pdu(self, kind: Association) -> int:
+        """The largest APDU that the meter takes and makes in an association."""
+        return min(kind.max_pdu, self.identity.maker.max_pdu)
+
+    # --- keys -------------------------------------------------------------------------------------------------
+
+    def credentials(self, kind: Association) -> Credentials:
+        """The meter's own side of an association."""
+        keys, pairs = self.keys, self.keys.pairs
+        return Credentials(
+            self.identity.system_title,
+            keys.encryption,
+            keys.authentication,
+            keys.lls if kind.mechanism == 1 else keys.hls,
+            signing_key=pairs.signing if pairs else None,
+            agreement_key=pairs.agreement if pairs else None,
+            peer_signing_key=pairs.client_signing.public if pairs else None,
+            peer_agreement_key=pairs.client_agreement.public if pairs else None,
+            master_key=keys.master,
+        )
+
+    def client_credentials(self, kind: Association, client_title: bytes, counters: CounterRange) -> Credentials:
+        """The other side: what a head-end needs to be let in."""
+        keys, pairs = self.keys, self.keys.pairs
+        return Credentials(
+            client_title,
+            keys.encryption,
+            keys.authentication,
+            keys.lls if kind.mechanism == 1 else keys.hls,
+            counters,
+            signing_key=pairs.client_signing if pairs else None,
+            agreement_key=pairs.client_agreement if pairs else None,
+            peer_signing_key=pairs.signing.public if pairs else None,
+            peer_agreement_key=pairs.agreement.public if pairs else None,
+            master_key=keys.master,
+        )
+
+    def replace_keys(self, keys: Keys) -> None:
+        """New keys, which count from the next association on; under a new encryption key all counters are new."""
+        if keys.encryption != self.keys.encryption:
+            self.key_use = KeyUse(self.record.of_another_key(), 0)
+        self.keys = keys
+
+    # --- clock and buffer -------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC by the meter's own clock."""
+        return self._clock().timestamp() + self.state.clock_offset_s
+
+    def set_clock(self, utc: float) -> None:
+        """Set the meter's own clock. Rows are stamped by it: it moves the end of the buffer too."""
+        self.state.clock_offset_s = utc - self._clock().timestamp()
+
+    def set_period(self, period_s: int) -> None:
+        """Another capture period, which erases the buffer. Refused unless it is one that divides half an hour."""
+        if period_s < 60 or _LARGEST_PERIOD_S % period_s:
+            raise Refused(Result.OTHER_REASON)
+        self.state.period_s = period_s
+        self.erase_rows()
+
+    def erase_rows(self) -> None:
+        """Forget all rows of the block load profile."""
+        self.state.rows_from = int(self.now())
+
+    def stored_starts(self) -> range:
+        """The starts (seconds since 1970 UTC) of the intervals in the block load buffer, oldest first."""
         period = self.period_s
-        end = int(self._clock().timestamp()) // period * period
-        commissioned = -(-int(self.identity.commissioned_at.timestamp()) // period) * period
-        return range(max(commissioned, end - self.depth * period), max(commissioned, end), period)
+        end = int(self.now()) // period * period
+        oldest = max(int(self.identity.commissioned_at.timestamp()), self.state.rows_from)
+        first = -(-oldest // period) * period
+        return range(max(first, end - self.depth * period), max(first, end), period)
 
     # --- what the meter answers: to be overridden by meters that misbehave ------------------------------------
 
     def clock_octets(self) -> bytes:
         """The clock's time, 12 octets."""
-        now = np.array([int(self._clock().timestamp())], np.int64)
-        return block_load.clock_octets(now).tobytes()
+        return block_load.clock_octets(np.array([int(self.now())], np.int64)).tobytes()
 
     def capture_objects(self) -> Iterable[CaptureObject]:
         """Attribute 3 of the block load profile."""
@@ -132,6 +220,14 @@ class SimulatedMeter:
         return apdu
 
 
+def suite_of(meter_type: MeterType) -> int:
+    """The one security suite of a meter of this type; SettingsError where its associations name several."""
+    suites = {kind.suite for kind in meter_type.associations.values() if kind.protected or kind.mechanism in (5, 7)}
+    if len(suites) > 1:
+        raise SettingsError(f"meter type {meter_type.name} has several security suites, a simulated meter has one")
+    return suites.pop() if suites else 0
+
+
 def simulated_meters(
     fleet: Fleet,
     meter_type: MeterType,
@@ -139,9 +235,9 @@ def simulated_meters(
     make: Callable[..., SimulatedMeter] = SimulatedMeter,
 ) -> dict[str, SimulatedMeter]:
     """The meters of a fleet by their host address. `make`: the class of meters, where not the well-behaved one."""
-    objects = object_model(meter_type)
+    objects, suite = object_model(meter_type), suite_of(meter_type)
     return {
-        identity.host: make(meter_type, identity, fleet.keys(identity.index), fleet.seed, clock, objects=objects)
+        identity.host: make(meter_type, identity, fleet.keys(identity.index, suite), fleet.seed, clock, objects=objects)
         for identity in fleet
     }
 

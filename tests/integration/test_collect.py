@@ -18,9 +18,10 @@ from headend.registry import unpark
 from headend.store.status import read_status
 from profiles.errors import AccessDenied, HeadEndError, LinkError, ProtocolError, SettingsError
 from profiles.meter_type import MeterType
-from simulators.association import Refused
 from simulators.fleet import Identity
 from simulators.meter import SimulatedMeter
+from simulators.objects import Attribute
+from simulators.refusals import Refused
 
 BAD = 1
 """The bad one of three."""
@@ -66,7 +67,7 @@ class SecondsMeter(SimulatedMeter):
         super().__init__(*args, **more)
         of = self.meter_type.profiles["block_load"].obis
         block = self.objects[of]
-        answers = {**block.attributes, 4: lambda meter, association: axdr.uint32(1)}
+        answers = {**block.attributes, 4: Attribute(lambda meter, association: axdr.uint32(1))}
         self.objects = {**self.objects, of: replace(block, attributes=answers)}
 
 

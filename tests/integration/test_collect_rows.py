@@ -14,9 +14,10 @@ from drivers.dlms import association, axdr
 from headend import collect
 from profiles.intervals import IN_THE_FUTURE, NO_DATE_TIME, OFF_THE_GRID, OTHER_COLUMNS, TOO_OLD
 from profiles.objects import CaptureObject, Obis
-from simulators.association import Refused
 from simulators.block_load import clock_octets
 from simulators.meter import SimulatedMeter
+from simulators.objects import Attribute
+from simulators.refusals import Refused
 
 BAD = 1
 """The odd one of three."""
@@ -151,7 +152,7 @@ async def test_columns_that_no_meter_can_have_are_an_error_of_that_meter_alone(t
             of = self.meter_type.profiles["block_load"].obis
             block = self.objects[of]
             column = axdr.structure(axdr.uint32(2**31), axdr.octet_string(bytes(of)), axdr.int8(2), axdr.uint16(0))
-            answers = {**block.attributes, 3: lambda meter, association: axdr.array([column] * 9)}
+            answers = {**block.attributes, 3: Attribute(lambda meter, association: axdr.array([column] * 9))}
             self.objects = {**self.objects, of: type(block)(block.class_id, answers)}
 
     async with field(timescale_dsn, odd={BAD: Mad}) as place:

@@ -287,7 +287,7 @@ async def test_a_range_past_either_end_of_the_buffer_holds_what_there_is() -> No
 async def test_other_selections_are_refused_and_the_association_goes_on() -> None:
     async with serving() as server, Client.to(server) as client:
         await client.read_as_meter_reader()
-        assert await client.error(BLOCK_LOAD, apdu.entry_selection(1, 5)) == 13
+        assert await client.error(BLOCK_LOAD, apdu.entry_selection(0, 5)) == 13
         assert await client.error(NAMEPLATE, stamps("07ea010204171e00ff800000", "07ea0103ff000f00ff800000")) == 13
         assert await client.error(BLOCK_LOAD, stamps("07ea0d0104000f00ff800000", "07ea0103ff000f00ff800000")) == 12
         assert (await client.get(replace_attribute(BLOCK_LOAD, 7)))[0] == STORED_ROWS
@@ -516,7 +516,8 @@ async def test_a_second_association_waits_until_the_first_is_released() -> None:
         refused = await second.associate("public")
         assert (refused.result, refused.diagnostic) == (2, 1)
         assert (await first.get(SERIAL))[0] == "SMA24000000"
-        assert await first.raw(acse.encode_rlrq(0, first.protect(INITIATE))) == acse.encode_rlre()
+        release = acse.decode_rlre(await first.raw(acse.encode_rlrq(0, first.protect(INITIATE))))
+        assert isinstance(apdu.decode(first.opened(release.user_information or b"")), apdu.InitiateResponse)
         assert (await second.associate("public")).result == 0
 
 

@@ -33,7 +33,8 @@ PUBLIC = METER_TYPE.associations["public"].client_sap
 CLIENT_TITLE = b"HES\x00\x00\x00\x00\x01"
 FIRST_METER, SECOND_METER = "127.1.0.1", "127.1.0.2"
 
-INITIATE = apdu.InitiateRequest(conformance=0x10, max_pdu=0).encode()
+CONFORMANCE = apdu.Conformance.GET | apdu.Conformance.BLOCK_TRANSFER_WITH_GET
+INITIATE = apdu.InitiateRequest(conformance=int(CONFORMANCE), max_pdu=0).encode()
 AARQ = acse.encode_aarq(
     ciphered=False, mechanism=0, client_title=None, authentication_value=None, user_information=INITIATE
 )

@@ -1,0 +1,62 @@
+"""Security setup (Blue Book, class 64, version 1): what protection there is, and the transfer of new keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from drivers.dlms import axdr
+from drivers.dlms.security import AUTHENTICATION, ENCRYPTION, KeyId, decode_key_transfer
+from profiles.errors import SecurityError
+from profiles.meter_type import Association
+from profiles.objects import Obis
+from simulators.objects import SECURITY_SETUP, Attribute, CosemObject
+from simulators.refusals import Refused, Result
+
+if TYPE_CHECKING:
+    from simulators.meter import SimulatedMeter
+
+SECURITY: Final = Obis(0, 0, 43, 0, 0)
+
+_KNOWN: Final = frozenset({KeyId.GLOBAL_UNICAST_ENCRYPTION, KeyId.AUTHENTICATION, KeyId.MASTER})
+"""There is no broadcast to a simulated meter, and so no key for it."""
+_AUTHENTICATED: Final = 1 << 2 | 1 << 5
+_ENCRYPTED: Final = 1 << 3 | 1 << 6
+_SIGNED: Final = 1 << 4 | 1 << 7
+"""Bits of the security policy: of requests and of responses."""
+
+
+def objects() -> dict[Obis, CosemObject]:
+    attributes = {
+        2: Attribute(_policy),
+        3: Attribute(lambda _, kind: axdr.enum(kind.suite)),
+        4: Attribute(lambda meter, _: axdr.octet_string(meter.client_title)),
+        5: Attribute(lambda meter, _: axdr.octet_string(meter.identity.system_title)),
+        6: Attribute(lambda *_: axdr.array([])),
+    }
+    return {SECURITY: CosemObject(SECURITY_SETUP, attributes, {2: _transfer_keys}, version=1)}
+
+
+def _policy(_: SimulatedMeter, kind: Association) -> bytes:
+    """Of the association that asks."""
+    policy = _SIGNED if kind.signed else 0
+    policy |= _AUTHENTICATED if kind.security_control & AUTHENTICATION else 0
+    return axdr.enum(policy | (_ENCRYPTED if kind.security_control & ENCRYPTION else 0))
+
+
+def _transfer_keys(meter: SimulatedMeter, kind: Association, parameters: bytes | None) -> None:
+    """Replace keys by those wrapped under the master key, all or none; they count from the next association on."""
+    try:
+        keys = decode_key_transfer(meter.keys.master, parameters or b"")
+    except SecurityError:
+        raise Refused(Result.OTHER_REASON) from None
+    if not keys or not keys.keys() <= _KNOWN:
+        raise Refused(Result.OTHER_REASON)
+    meter.replace_keys(
+        replace(
+            meter.keys,
+            encryption=keys.get(KeyId.GLOBAL_UNICAST_ENCRYPTION, meter.keys.encryption),
+            authentication=keys.get(KeyId.AUTHENTICATION, meter.keys.authentication),
+            master=keys.get(KeyId.MASTER, meter.keys.master),
+        )
+    )
