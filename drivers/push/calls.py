@@ -8,12 +8,16 @@ from drivers.links.stream import Stream
 from drivers.push.arrival import Arrival
 from drivers.push.receiver import PushReceiver
 from drivers.push.reception import Limits, Reception
-from profiles.errors import LinkError, LinkTimeout, ProtocolError, SecurityError
+from profiles.errors import HeadEndError, LinkError, LinkTimeout, ProtocolError, SecurityError
 
 
 class Call:
     """One connection. The one rule: each wait ends by `idle_s` after the last whole APDU, and by `message_s` after the
-    first octet of one that is not whole."""
+    first octet of one that is not whole.
+
+    One connection may bring the pushes of many meters, so several are handled at one time, and each is confirmed when
+    it is safe, in whatever order that comes.
+    """
 
     def __init__(self, stream: Stream, peer: str, reception: Reception) -> None:
         self._stream = stream
@@ -24,11 +28,24 @@ class Call:
         self._clock = asyncio.get_running_loop().time
         self._whole_at = self._clock()
         self._begun_at: float | None = None
+        self._room = asyncio.Semaphore(self._limits.max_at_once)
         self._refused = 0
         """One after the other."""
+        self._ended: Exception | None = None
+        """Why the connection is closed by us."""
 
     async def serve(self) -> None:
-        """Until the meter closes; LinkTimeout, ProtocolError, SecurityError where it is to be closed before."""
+        """Until the meter closes, and what it has pushed is handled. LinkTimeout, ProtocolError, SecurityError where it
+        is to be closed before, and what handling raises where our side could not keep a push."""
+        async with asyncio.TaskGroup() as handling:
+            try:
+                await self._read(handling)
+            except HeadEndError as error:
+                self._ended = self._ended or error
+        if self._ended is not None:
+            raise self._ended
+
+    async def _read(self, handling: asyncio.TaskGroup) -> None:
         while True:
             try:
                 octets = await self._stream.receive(self._wait_s())
@@ -37,7 +54,7 @@ class Call:
                     raise LinkError("the meter closed the connection within a push") from None
                 return
             if octets:
-                await self._take(octets)
+                await self._take(octets, handling)
             elif self._receiver.in_blocks:
                 self._receiver.idle()
                 await self._send()
@@ -56,11 +73,16 @@ class Call:
             ends.append(now + limits.repeat_s)
         return min(ends) - now
 
-    async def _take(self, octets: bytes) -> None:
+    async def _take(self, octets: bytes, handling: asyncio.TaskGroup) -> None:
         try:
             self._receiver.feed(octets)
             while (arrival := self._receiver.next()) is not None:
-                await self._handle(arrival)
+                self._begun_at, self._whole_at = None, self._clock()
+                await self._send()
+                await self._room.acquire()
+                if self._ended is not None:
+                    return
+                handling.create_task(self._handle(arrival))
         except ProtocolError as error:
             self._reception.refuse(error, self._peer)
             raise
@@ -71,20 +93,27 @@ class Call:
             self._begun_at = self._clock()
 
     async def _handle(self, arrival: Arrival) -> None:
-        self._begun_at = None
-        await self._send()
+        """Never raises: pushes beside this one are to be kept all the same."""
         try:
             confirmation = await self._reception.handle(arrival)
-        except (SecurityError, ProtocolError):
-            self._refused += 1
-            if self._refused >= self._limits.max_refused:
-                raise SecurityError(f"{self._refused} pushes refused one after the other") from None
-        else:
             self._refused = 0
             if confirmation is not None:
                 self._receiver.send(arrival.route, confirmation)
                 await self._send()
-        self._whole_at = self._clock()
+        except (SecurityError, ProtocolError):
+            self._refused += 1
+            if self._refused >= self._limits.max_refused:
+                await self._end(SecurityError(f"{self._refused} pushes refused one after the other"))
+        except Exception as error:
+            await self._end(error)
+        finally:
+            self._room.release()
+            self._whole_at = self._clock()
+
+    async def _end(self, error: Exception) -> None:
+        """Close the connection, which ends the reading of it."""
+        self._ended = self._ended or error
+        await self._stream.close()
 
     async def _send(self) -> None:
         octets = b"".join(self._receiver.outgoing())

@@ -8,6 +8,7 @@ with the batch that it stores (`drivers.push.window`): `Push.replay` says by wha
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final, Literal, TypeAlias
 
 from drivers.dlms import apdu as codec
@@ -123,8 +124,13 @@ def _ciphered(value: Ciphered) -> Cover:
     if control & 0x30 == 0:
         raise SecurityError(f"{value.name} with security control 0x{control:02x}, which protects nothing")
     form, origin = _form(value)
-    kind = replace(_IN_CLEAR, security_control=control, ciphering=form, key_origin=origin)
-    return Cover((value.name,), control, False, kind)
+    return Cover((value.name,), control, False, _kind(control, form, origin))
+
+
+@cache
+def _kind(control: int, form: Ciphering, origin: KeyOrigin) -> Association:
+    """One for each way of covering, of which there are few."""
+    return replace(_IN_CLEAR, security_control=control, ciphering=form, key_origin=origin)
 
 
 def _form(value: Ciphered) -> tuple[Ciphering, KeyOrigin]:

@@ -35,6 +35,8 @@ class Limits:
     max_connections: int = 1000
     max_per_source: int = 250
     """Connections of one network address: many where meters stand behind one gateway or load balancer."""
+    max_at_once: int = 64
+    """Pushes of one connection that are handled at one time; with more, nothing is read from it."""
     max_waiting: int = 1000
     """Pushes out of datagrams that are handled at one time; more are dropped."""
     max_senders: int = 1000
