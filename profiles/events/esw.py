@@ -9,7 +9,7 @@ Sources and doubts: docs/meter-facts.md, "Event status word".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,13 +99,12 @@ def esw_bit(number: int, maker: str | None = None) -> EswBit:
 
 def decode_esw(octets: bytes) -> frozenset[int]:
     """The numbers of the bits that are set in a bit-string's 16 octets. Raises ProtocolError on another length."""
-    word = _word(octets)
-    return frozenset(bit for bit in range(ESW_BITS) if word >> (ESW_BITS - 1 - bit) & 1)
+    return frozenset(_bits(_word(octets)))
 
 
 def encode_esw(bits: Iterable[int]) -> bytes:
     """The 16 octets in which these bits (0..127) are set."""
-    return sum(1 << (ESW_BITS - 1 - bit) for bit in set(bits)).to_bytes(ESW_OCTETS, "big")
+    return sum(map(_mask, set(bits))).to_bytes(ESW_OCTETS, "big")
 
 
 def esw_changes(before: bytes, after: bytes, maker: str | None = None) -> EswChanges:
@@ -115,10 +114,14 @@ def esw_changes(before: bytes, after: bytes, maker: str | None = None) -> EswCha
     Raises ProtocolError on another length.
     """
     old, new = _word(before), _word(after)
-    return EswChanges(
-        occurrences=tuple(_edges(new & ~old, old & ~new, True, maker)),
-        restorations=tuple(_edges(new & ~old, old & ~new, False, maker)),
-    )
+    occurrences, restorations = [], []
+    for number in _bits(old ^ new):
+        bit, rose = esw_bit(number, maker), bool(_mask(number) & new)
+        if rose or bit.edge == "toggle":
+            occurrences.append(EswChange(bit, _event(bit.occurrence, maker)))
+        elif bit.edge == "state":
+            restorations.append(EswChange(bit, _event(bit.restoration, maker)))
+    return EswChanges(tuple(occurrences), tuple(restorations))
 
 
 def esw_edges(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -134,16 +137,16 @@ def _word(octets: bytes) -> int:
     return int.from_bytes(octets, "big")
 
 
-def _edges(rose: int, fell: int, occurrences: bool, maker: str | None) -> Iterable[EswChange]:
-    for number in range(ESW_BITS):
-        mask = 1 << (ESW_BITS - 1 - number)
-        if not (rose | fell) & mask:
-            continue
-        bit = esw_bit(number, maker)
-        if occurrences and (rose & mask or bit.edge == "toggle"):
-            yield EswChange(bit, _event(bit.occurrence, maker))
-        elif not occurrences and fell & mask and bit.edge == "state":
-            yield EswChange(bit, _event(bit.restoration, maker))
+def _bits(word: int) -> Iterator[int]:
+    """The set bits, ascending."""
+    while word:
+        number = ESW_BITS - word.bit_length()
+        yield number
+        word ^= _mask(number)
+
+
+def _mask(number: int) -> int:
+    return 1 << (ESW_BITS - 1 - number)
 
 
 def _event(number: int | None, maker: str | None) -> Event | None:
