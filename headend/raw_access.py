@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -64,20 +64,33 @@ class Way:
         )
 
 
-Open = Callable[[], AbstractAsyncContextManager[Session]]
-"""Opens a session; each call another one."""
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A meter that can be asked, in one session after the other."""
+
+    way: Way
+    transcript: Transcript | None
+
+    def run(self, job: Callable[[Session], Awaitable[T]]) -> T:
+        """Open a session, do the job in it, close it. Every HeadEndError names the meter."""
+        try:
+            return asyncio.run(self._run(job))
+        except HeadEndError as error:
+            if isinstance(error, LinkError) and error.asked == "associate" and _counts_blindly(self.way.kind):
+                error.remedy += "; or our invocation counter is behind the meter's: name its own with --counter-object"
+            raise error.at(meter=str(self.way.address)) from None
+
+    async def _run(self, job: Callable[[Session], Awaitable[T]]) -> T:
+        async with self.way.session(self.transcript) as session:
+            return await job(session)
 
 
-def with_meter(access: Access, job: Callable[[Way, Open], Awaitable[T]]) -> T:
-    """Find the way in, and do a job that opens its sessions itself. Every HeadEndError names the meter."""
+@contextmanager
+def meter_of(access: Access) -> Iterator[Meter]:
+    """The meter that the options mean. Raises SettingsError, before any meter is asked."""
     way = way_of(access)
-    try:
-        with write_transcript(access.trace) as transcript:
-            return asyncio.run(_done(job(way, lambda: way.session(transcript))))
-    except HeadEndError as error:
-        if isinstance(error, LinkError) and error.asked == "associate" and _counts_blindly(way.kind):
-            error.remedy += "; or our invocation counter is behind the meter's: name its own with --counter-object"
-        raise error.at(meter=str(way.address)) from None
+    with write_transcript(access.trace) as transcript:
+        yield Meter(way, transcript)
 
 
 def _counts_blindly(kind: Association) -> bool:
@@ -118,6 +131,11 @@ def way_of(access: Access) -> Way:
         access.server_title,
         meter_type.deviation if access.meter_type is not None else "ignore",
     )
+
+
+def deviation_of(access: Access) -> Deviation:
+    """What the deviation of the meter's date-times means; the standard's sense without a type."""
+    return load_meter_type(access.meter_type).deviation if access.meter_type is not None else "utc-minus-local"
 
 
 def _association(access: Access, base: Association) -> Association:

@@ -62,14 +62,16 @@ def parse_time_of_day(text: str) -> bytes:
 def parse_date_time(text: str, deviation: Deviation) -> bytes:
     """The twelve octets of a date-time; SettingsError on what is none.
 
-    An offset becomes the deviation as a meter of this kind takes it; without one, and where it is to be ignored, the
-    deviation is not specified. The clock status is 0.
+    An offset becomes the deviation as a meter of this kind takes it, and is refused where the meter ignores it; without
+    one the deviation is not specified. The clock status is 0.
     """
     found = _DATE_TIME.fullmatch(text)
     if found is None:
         raise SettingsError(f"{text[:40]!r} is not a date-time", remedy="write it as 2026-01-31T06:15:00+05:30")
     minutes = _NOT_SPECIFIED
-    if found[3] and deviation != "ignore":
+    if found[3] and deviation == "ignore":
+        raise SettingsError("this meter's type ignores the deviation", remedy="write its local time, without an offset")
+    if found[3]:
         minutes = _offset(found[3]) * (1 if deviation == "local-minus-utc" else -1)
     return parse_date(found[1]) + parse_time_of_day(found[2]) + minutes.to_bytes(2, "big", signed=True) + b"\0"
 

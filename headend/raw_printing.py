@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from headend.raw_profile import Columns
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Text."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+def print_lines(lines: Iterable[str], *, to_stderr: bool = False) -> None:
+    """Text; to stderr where it is only a question's."""
+    (sys.stderr if to_stderr else sys.stdout).write("".join(f"{line}\n" for line in lines))
 
 
 def print_json(document: Any) -> None:
@@ -41,7 +41,7 @@ def print_objects(objects: Sequence[ListedObject]) -> None:
 
     from headend.printing import print_whole
 
-    table = Table(title=f"{len(objects)} objects", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("class", "", "version"):
         table.add_column(name, justify="left" if name == "" else "right", no_wrap=True)
     for name in ("OBIS", "name", "attributes", "methods"):
@@ -59,6 +59,7 @@ def print_objects(objects: Sequence[ListedObject]) -> None:
             _grouped(methods),
         )
     print_whole(table)
+    print(f"{len(objects)} objects")
 
 
 def _rights(access: Access, *, method: bool = False) -> str:
@@ -86,7 +87,8 @@ def print_table(columns: Columns, rows: Sequence[Sequence[Any]], title: str) -> 
 
     from headend.printing import print_whole
 
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    print(title)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
         heading = "\n".join((*_folded(column.name), column.reference, column.unit))
         table.add_column(escape(heading), justify="right", no_wrap=True)

@@ -19,7 +19,7 @@ from drivers.dlms.axdr import Datum
 from drivers.dlms.profile_buffer import decode_capture_objects, decode_scalers
 from drivers.session import Session
 from headend.cli.access_options import Access
-from headend.raw_access import Open, Way, with_meter
+from headend.raw_access import Way, meter_of
 from headend.raw_names import parse_obis
 from headend.raw_printing import print_csv, print_json, print_table, warn
 from headend.raw_progress import progress
@@ -107,12 +107,9 @@ def profile_and_print(access: Access, wanted: Wanted, *, as_csv: bool) -> None:
     _check(wanted)
     if wanted.scalers is not None:
         parse_obis(wanted.scalers)
-
-    async def read(way: Way, open_one: Open) -> tuple[Rows, Deviation]:
-        async with open_one() as session:
-            return await read_rows(session, way, obis, wanted), way.meter_type.deviation
-
-    found, deviation = with_meter(access, read)
+    with meter_of(access) as meter:
+        found = meter.run(lambda session: read_rows(session, meter.way, obis, wanted))
+        deviation = meter.way.meter_type.deviation
     cells = [
         [cell(datum, column, deviation) for datum, column in zip(row, found.columns, strict=True)] for row in found.rows
     ]

@@ -19,7 +19,7 @@ from drivers.dlms import axdr
 from drivers.dlms.axdr import Datum
 from drivers.session import Session
 from headend.cli.access_options import Access
-from headend.raw_access import Open, Way, with_meter
+from headend.raw_access import meter_of
 from headend.raw_names import parse_attribute, parse_class, parse_obis
 from headend.raw_printing import print_json, print_lines, print_objects
 from profiles.classes import attribute_name, class_name, find_class, method_name
@@ -27,7 +27,7 @@ from profiles.classes.shapes import Scalar, Shape
 from profiles.errors import AccessDenied, ProtocolError
 from profiles.meter_type import Deviation
 from profiles.obis_names import obis_name
-from profiles.objects import AttributeRef, ScalerUnit
+from profiles.objects import AttributeRef, MethodRef, ScalerUnit
 from profiles.units import unit_symbol
 
 SCALED_BY: Final = {(3, 2): 3, (4, 2): 3, (5, 2): 4, (5, 3): 4}
@@ -43,6 +43,11 @@ class Reading:
     shape: Shape | None
     deviation: Deviation
     scaler_unit: ScalerUnit | None = None
+
+    @property
+    def name(self) -> str:
+        """The attribute's name."""
+        return name_of(self.reference)
 
     @property
     def scaled(self) -> Decimal | None:
@@ -120,49 +125,51 @@ async def read_scaler_unit(session: Session, reference: AttributeRef) -> ScalerU
             return None
 
 
+def name_of(reference: AttributeRef) -> str:
+    """The attribute's name."""
+    if reference.attribute == 1:
+        return "logical_name"
+    return attribute_name(reference.class_id, reference.attribute)
+
+
 def title_of(reference: AttributeRef) -> str:
     """`3 Register · 1.0.1.8.0.255 Active energy import · 2 value`."""
-    attribute = attribute_name(reference.class_id, reference.attribute)
-    if reference.attribute == 1:
-        attribute = "logical_name"
-    return (
-        f"{reference.class_id} {class_name(reference.class_id)} · {reference.obis} {obis_name(reference.obis) or ''}"
-        f"{'' if obis_name(reference.obis) is None else ' '}· {reference.attribute} {attribute}"
-    )
+    class_id, obis, attribute = reference
+    code = " ".join(part for part in (str(obis), obis_name(obis)) if part)
+    return f"{class_id} {class_name(class_id)} · {code} · {attribute} {name_of(reference)}"
 
 
 def get_and_print(access: Access, class_text: str, obis_text: str, index_text: str) -> None:
     """Read one attribute and print it. Raises HeadEndError."""
     class_id = parse_class(class_text)
     reference = AttributeRef(class_id, parse_obis(obis_text), parse_attribute(class_id, index_text))
+    with meter_of(access) as meter:
 
-    async def read(way: Way, open_one: Open) -> tuple[Reading, bytes]:
-        async with open_one() as session:
-            reading = await read_attribute(session, reference, way.meter_type.deviation)
-        return reading, session.association.server_title
+        async def read(session: Session) -> tuple[Reading, bytes]:
+            reading = await read_attribute(session, reference, meter.way.meter_type.deviation)
+            return reading, session.association.server_title
 
-    reading, title = with_meter(access, read)
+        reading, title = meter.run(read)
     if access.as_json:
         print_json(heading(access, reference, title) | reading.to_json())
     else:
         print_lines([title_of(reference), *reading.lines()])
 
 
-def heading(access: Access, reference: AttributeRef, title: bytes) -> dict[str, Any]:
+def heading(access: Access, reference: AttributeRef | MethodRef, title: bytes) -> dict[str, Any]:
     """What was asked, of whom, as JSON."""
-    named = (
-        {} if reference.attribute == 1 else {"attribute_name": attribute_name(reference.class_id, reference.attribute)}
-    )
-    return {
+    shown: dict[str, Any] = {
         "address": access.address,
         "system_title": title.hex().upper() or None,
         "class_id": reference.class_id,
         "class_name": class_name(reference.class_id),
         "obis": str(reference.obis),
         "obis_name": obis_name(reference.obis),
-        "attribute": reference.attribute,
-        "attribute_name": "logical_name",
-    } | named
+    }
+    if isinstance(reference, MethodRef):
+        name = method_name(reference.class_id, reference.method)
+        return shown | {"method": reference.method, "method_name": name}
+    return shown | {"attribute": reference.attribute, "attribute_name": name_of(reference)}
 
 
 # --- objects ---------------------------------------------------------------------------------------------------
@@ -170,16 +177,12 @@ def heading(access: Access, reference: AttributeRef, title: bytes) -> dict[str, 
 
 def list_and_print(access: Access) -> None:
     """Print the objects that the association shows, with its rights. Raises HeadEndError."""
-
-    async def read(way: Way, open_one: Open) -> tuple[ListedObject, ...]:
-        async with open_one() as session:
-            try:
-                return await read_object_list(session)
-            except ProtocolError as error:
-                error.remedy = "read it raw: get ADDRESS association-ln 0.0.40.0.0.255 object_list --json"
-                raise
-
-    objects = with_meter(access, read)
+    with meter_of(access) as meter:
+        try:
+            objects = meter.run(read_object_list)
+        except ProtocolError as error:
+            error.remedy = "read it as it is: headend get ADDRESS association-ln 0.0.40.0.0.255 object_list"
+            raise
     if access.as_json:
         print_json([_listed(one) for one in objects])
     else:

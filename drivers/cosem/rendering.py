@@ -16,12 +16,13 @@ from drivers.cosem.attributes import interpret
 from drivers.cosem.plain import plain
 from drivers.dlms import axdr
 from drivers.dlms.axdr import Datum
-from profiles.classes.shapes import Array, Enumeration, Flags, OneOf, Record, Scalar, Shape
+from profiles.classes.shapes import SCALER_UNIT, Array, Enumeration, Flags, OneOf, Record, Scalar, Shape
 from profiles.errors import ProtocolError
 from profiles.meter_type import Deviation
 from profiles.moments import Date, DateTime, Time
 from profiles.obis_names import obis_name
 from profiles.objects import Obis
+from profiles.units import UNITS
 
 REDACTED: Final = "redacted"
 """The type of a datum that is not shown."""
@@ -107,6 +108,8 @@ def datum_lines(
     shapes: list[Shape | None] = [shape.item if isinstance(shape, Array) else None] * len(datum.value)
     if isinstance(shape, Record) and len(shape.fields) == len(datum.value):
         names, shapes = list(shape.fields), list(shape.fields.values())
+        if shape == SCALER_UNIT:
+            shapes[1] = Enumeration(UNITS)
     for element, name, inner in zip(datum.value, names, shapes, strict=True):
         for line in datum_lines(element, inner, label=name, deviation=deviation):
             yield f"  {line}"

@@ -13,7 +13,7 @@ import typer
 from headend.cli import database, meters, vault
 from headend.cli.decode import decode
 from headend.cli.demo import demo
-from headend.cli.raw import get, objects, profile
+from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.run import run, status
 from headend.cli.simulate import PASS_ON, simulate
@@ -54,6 +54,8 @@ app.command("demo")(demo)
 app.command("run")(run)
 app.command("read")(read)
 app.command("get")(get)
+app.command("set")(set_)
+app.command("call")(call)
 app.command("profile")(profile)
 app.command("objects")(objects)
 app.command("decode")(decode)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from headend.cli.access_options import Access, with_access
 
+if TYPE_CHECKING:
+    from headend.raw_act import Confirmation
+
+VALUE_HELP: Final = (
+    "null, true, u8:5, i32:-7, f64:1.5, enum:2, bits:0101, str:text, octets:00ff, datetime:2026-01-31T06:15+05:30, "
+    "double-long-unsigned:5, JSON as --json prints it, @FILE, or - for standard input."
+)
+
 ClassId = Annotated[str, typer.Argument(metavar="CLASS", help="Class id or name: 3, register, profile-generic.")]
 ObisCode = Annotated[str, typer.Argument(metavar="OBIS", help="1.0.1.8.0.255, 1-0:1.8.0*255, 0100010800ff, or a name.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+Serial = Annotated[
+    str | None, typer.Option("--serial", help="The meter's serial number, in place of typing it.", show_default=False)
+]
+SerialObject = Annotated[
+    str | None,
+    typer.Option("--serial-object", help="OBIS of the serial number (0.0.96.1.0.255).", show_default=False),
+]
 
 
 @with_access
@@ -30,6 +47,86 @@ def get(
     from headend.raw_read import get_and_print
 
     get_and_print(access, class_id, obis, attribute)
+
+
+@with_access
+def set_(
+    access: Access,
+    class_id: ClassId,
+    obis: ObisCode,
+    attribute: Annotated[str, typer.Argument(metavar="INDEX", help="Attribute: its number or name.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help=VALUE_HELP)],
+    yes: Yes = False,
+    serial: Serial = None,
+    serial_object: SerialObject = None,
+) -> None:
+    """Set one attribute of one meter, and show what it was before and is after.
+
+    Asks first, unless `--yes` is there. On associations, image transfer, security setup, disconnect control and limiter
+    the meter's serial number has to be typed, or given with `--serial`; `--yes` is not enough. Every act is a line in
+    the audit file beside the counter file.
+
+    Example: `headend set tcp://127.0.0.1:4059 profile-generic 1.0.99.1.0.255 capture_period u32:900`
+    """
+    from headend.raw_act import set_and_print
+
+    set_and_print(access, (class_id, obis, attribute), _value(value), _confirmation(yes, serial), serial_object)
+
+
+@with_access
+def call(
+    access: Access,
+    class_id: ClassId,
+    obis: ObisCode,
+    method: Annotated[str, typer.Argument(metavar="INDEX", help="Method: its number or name.")],
+    value: Annotated[str | None, typer.Argument(metavar="[VALUE]", help=f"Its parameters. {VALUE_HELP}")] = None,
+    yes: Yes = False,
+    serial: Serial = None,
+    serial_object: SerialObject = None,
+) -> None:
+    """Call one method of one meter, and show what it returned and what it changed.
+
+    Confirmed and recorded as `set` is.
+
+    Example: `headend call tcp://127.0.0.1:4059 disconnect-control 0.0.96.3.10.255 remote_reconnect i8:0`
+    """
+    from headend.raw_act import call_and_print
+
+    parameters = None if value is None else _value(value)
+    call_and_print(access, (class_id, obis, method), parameters, _confirmation(yes, serial), serial_object)
+
+
+def _value(text: str) -> str:
+    """VALUE itself, or what the file or standard input holds."""
+    from headend.raw_values import MAX_TEXT
+    from profiles.errors import SettingsError
+
+    if text != "-" and not text.startswith("@"):
+        return text
+    try:
+        if text == "-":
+            return sys.stdin.read(MAX_TEXT + 1)
+        with open(text[1:], encoding="utf-8") as file:
+            return file.read(MAX_TEXT + 1)
+    except OSError as error:
+        raise SettingsError(f"{text[1:]} can't be read: {error.strerror}") from None
+    except ValueError:
+        raise SettingsError(f"{text[1:] or 'standard input'} holds no text") from None
+
+
+def _confirmation(yes: bool, serial: str | None) -> Confirmation:
+    from headend.raw_act import Confirmation
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return Confirmation(yes, serial, None, None)
+    return Confirmation(
+        yes,
+        serial,
+        ask=lambda: typer.confirm("go on?", err=True),
+        ask_serial=lambda: typer.prompt(
+            "serial number of the meter, to go on", default="", show_default=False, err=True
+        ),
+    )
 
 
 @with_access

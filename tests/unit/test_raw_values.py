@@ -140,9 +140,12 @@ def test_an_offset_becomes_the_deviation_that_the_meter_means() -> None:
     text = "datetime:2026-01-01T00:00:00+05:30"
     minutes = {
         deviation: struct.unpack(">h", axdr.encode_typed(parse_value(text, deviation))[11:13])[0]
-        for deviation in ("utc-minus-local", "local-minus-utc", "ignore")
+        for deviation in ("utc-minus-local", "local-minus-utc")
     }
-    assert minutes == {"utc-minus-local": -330, "local-minus-utc": 330, "ignore": -0x8000}
+    assert minutes == {"utc-minus-local": -330, "local-minus-utc": 330}
+    with pytest.raises(SettingsError, match="ignores the deviation"):
+        parse_value(text, "ignore")
+    assert parse_value("datetime:2026-01-01T00:00:00", "ignore") == parse_value("datetime:2026-01-01T00:00:00")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ def test_a_tree_names_the_fields_that_the_blue_book_names() -> None:
         "    data_index: long-unsigned 0",
     ]
     assert list(datum_lines(axdr.decode_typed(axdr.enum(1)), shape_of(70, 3))) == ["enum 1  connected"]
+    scaler_unit = axdr.decode_typed(axdr.structure(axdr.int8(-1), axdr.enum(35)))
+    assert list(datum_lines(scaler_unit, shape_of(3, 3))) == [
+        "structure of 2",
+        "  scaler: integer -1",
+        "  unit: enum 35  V",
+    ]
 
 
 def test_a_tree_of_another_shape_than_the_blue_books_is_shown_as_it_is() -> None:
