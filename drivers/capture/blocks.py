@@ -139,7 +139,7 @@ class Transfers:
         """The transfer that this block completes; None where others are still due, or where it has no data."""
         transfer = self._transfers.setdefault(sender, Transfer())
         known = transfer.blocks.get(block.block)
-        if block.block == 1 and known != block.data and (transfer.blocks or transfer.first > 1):
+        if block.block == 1 and (transfer.first > 1 or known not in (None, block.data)):
             transfer = self._transfers[sender] = Transfer()
         elif block.block < transfer.first or known is not None:
             return None

@@ -25,9 +25,10 @@ def find_wrapper(octets: bytes) -> Framed:
             found.understood += _HEADER.size + size
             at = start + size
             continue
-        found.stops.append(stop)
-        # What is cut off at the end has no whole frame behind it.
-        again = len(octets) if stop.offset == len(octets) else _next_start(octets, at + 1)
+        is_cut = stop.offset == len(octets)
+        # Behind whole frames, one that is cut off ends the capture; before them it was none.
+        again = len(octets) if is_cut and found.units else _next_start(octets, at + 1)
+        found.stops.append(Stop(at, "no wrapper frame begins here") if is_cut and again < len(octets) else stop)
         found.passed_over += again - at
         at = again
     return found
