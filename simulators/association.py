@@ -26,7 +26,7 @@ from drivers.dlms.security import SUITES, Key
 from drivers.dlms.security.hls import CHALLENGE_OCTETS
 from profiles.errors import ProtocolError, SecurityError
 from profiles.meter_type import Association
-from simulators.channel import Channel, Request, open_initiate
+from simulators.channel import Channel, Request
 from simulators.open_association import OpenAssociation
 from simulators.proof import Proof
 from simulators.refusals import Diagnostic, Excepted, HangUp, Rejected, not_allowed, not_deciphered, unknown
@@ -141,12 +141,13 @@ class Connection:
         try:
             if kind is None or kind.pre_established:
                 raise Rejected(Diagnostic.NO_REASON)
-            request = self._initiate_request(aarq, kind)
+            channel = Channel(self.meter, kind, aarq.client_title or b"")
+            request = _initiate_request(aarq, channel)
             proposed = _proposed(request.plain, kind)
             if self.meter.busy():
                 raise Rejected(Diagnostic.NO_REASON, transient=True)
             self._check_authentication(aarq, kind)
-            return self._accept(aarq, kind, proposed, request)
+            return self._accept(aarq, channel, proposed, request)
         except Rejected as refusal:
             because = refusal.because
             return acse.encode_aare(
@@ -155,17 +156,6 @@ class Connection:
                 ciphered=aarq.ciphered,
                 user_information=None if because is None else apdu.ConfirmedServiceError(1, *because).encode(),
             )
-
-    def _initiate_request(self, aarq: acse.Aarq, kind: Association) -> Request:
-        """The initiate-request in clear, after its protection was checked."""
-        if aarq.ciphered != kind.protected:
-            raise Rejected(Diagnostic.CONTEXT_NOT_SUPPORTED)
-        if kind.protected and aarq.client_title is None:
-            raise Rejected(Diagnostic.CALLING_TITLE_NOT_RECOGNIZED)
-        try:
-            return open_initiate(self.meter, kind, aarq.client_title or b"", aarq.user_information)
-        except SecurityError:
-            raise Rejected(Diagnostic.NO_REASON, because=(_APPLICATION_REFERENCE, 6)) from None
 
     def _check_authentication(self, aarq: acse.Aarq, kind: Association) -> None:
         if aarq.mechanism != kind.mechanism:
@@ -179,13 +169,13 @@ class Connection:
         if kind.mechanism >= acse.HLS_GMAC and aarq.client_title is None:
             raise Rejected(Diagnostic.CALLING_TITLE_NOT_RECOGNIZED)
 
-    def _accept(self, aarq: acse.Aarq, kind: Association, proposed: apdu.InitiateRequest, request: Request) -> bytes:
+    def _accept(self, aarq: acse.Aarq, channel: Channel, proposed: apdu.InitiateRequest, request: Request) -> bytes:
+        kind, title = channel.kind, channel.client_title
         hls = kind.mechanism >= acse.HLS
-        title = aarq.client_title or b""
         own_max_pdu = self.meter.max_pdu(kind)
         conformance = Conformance(proposed.conformance) & offered(kind)
         key = None if proposed.dedicated_key is None else Key(proposed.dedicated_key)
-        channel = Channel(self.meter, kind, title, key, general=Conformance.GENERAL_PROTECTION in conformance)
+        channel.agree(key, general=Conformance.GENERAL_PROTECTION in conformance)
         proof = Proof(self.meter, kind, title, aarq.authentication_value or b"") if hls else None
         self.open = OpenAssociation(
             self.meter,
@@ -217,7 +207,7 @@ class Connection:
         given, answer = acse.decode_rlrq(received).user_information, None
         if given is not None and association.kind.ciphered:
             try:
-                request = open_initiate(self.meter, association.kind, association.channel.client_title, given)
+                request = association.channel.open_initiate(given)
             except SecurityError:
                 raise not_deciphered() from None
             agreed = apdu.InitiateResponse(int(association.conformance), self.meter.max_pdu(association.kind))
@@ -229,6 +219,19 @@ class Connection:
 def offered(kind: Association) -> Conformance:
     """What the meter can do in an association; what the client proposes narrows it."""
     return _OFFERED_TO_PUBLIC if kind.name == "public" else _OFFERED
+
+
+def _initiate_request(aarq: acse.Aarq, channel: Channel) -> Request:
+    """The initiate-request in clear, after its protection was checked."""
+    protected = channel.kind.protected
+    if aarq.ciphered != protected:
+        raise Rejected(Diagnostic.CONTEXT_NOT_SUPPORTED)
+    if protected and aarq.client_title is None:
+        raise Rejected(Diagnostic.CALLING_TITLE_NOT_RECOGNIZED)
+    try:
+        return channel.open_initiate(aarq.user_information)
+    except SecurityError:
+        raise Rejected(Diagnostic.NO_REASON, because=(_APPLICATION_REFERENCE, 6)) from None
 
 
 def _proposed(plain: bytes, kind: Association) -> apdu.InitiateRequest:

@@ -48,27 +48,32 @@ class Request:
 
 
 class Channel:
-    """The protection of one open association with the client that has `client_title` (empty: each APDU names it)."""
+    """The protection of one association with the client that has `client_title` (empty: each APDU names it).
 
-    def __init__(
-        self,
-        meter: SimulatedMeter,
-        kind: Association,
-        client_title: bytes,
-        dedicated_key: Key | None = None,
-        *,
-        general: bool = True,
-    ) -> None:
-        """`general`: general protection was agreed on."""
+    Its keys are those that the meter has when it begins: new ones count from the next association on.
+    """
+
+    def __init__(self, meter: SimulatedMeter, kind: Association, client_title: bytes) -> None:
         self.kind = kind
+        self.client_title = client_title
         self._meter = meter
         self._credentials = meter.credentials(kind)
-        self.client_title = client_title
-        self._dedicated_key = dedicated_key
-        self._general = general
+        self._dedicated_key: Key | None = None
+        self._general = True
         self._global_use = meter.key_use
         self._dedicated_use = KeyUse(meter.record.of_another_key(), -1)
         self._covers: dict[Ciphering, tuple[Protection | None, int]] = {}
+
+    def agree(self, dedicated_key: Key | None, *, general: bool) -> None:
+        """What the AARQ brought: a dedicated key, general protection."""
+        self._dedicated_key = dedicated_key
+        self._general = general
+
+    def open_initiate(self, received: bytes) -> Request:
+        """The initiate-request of an AARQ or RLRQ; errors as `open`."""
+        take = self._meter.next_counter
+        protection = initiate_protection_of(self.kind, self._credentials, self.client_title, take)
+        return Request(received) if protection is None else self._open(received, protection, 0, self._global_use)
 
     def open(self, received: bytes) -> Request:
         """The request inside. SecurityError where it is not protected as required; a replay hangs up."""
@@ -77,12 +82,20 @@ class Channel:
                 raise SecurityError("a protected APDU in an association without protection")
             return Request(received)
         cover = self._cover_of(received)
-        use = self._dedicated_use if cover in _DEDICATED else self._global_use
-        refuse_replay(self._meter, use, received, self.client_title)
         if cover not in self._covers:
             self._covers[cover] = self._protection(cover)
         protection, overhead = self._covers[cover]
         assert protection is not None
+        use = self._dedicated_use if cover in _DEDICATED else self._global_use
+        return self._open(received, protection, overhead, use)
+
+    def _open(self, received: bytes, protection: Protection, overhead: int, use: KeyUse) -> Request:
+        """Note the counter of what came, whatever becomes of it; one that does not rise hangs up, or is told."""
+        counter = counter_of(received)
+        if counter is not None:
+            use.record.note(self.client_title, counter)
+            if counter <= use.last:
+                raise counter_expected(use.last + 1) if self._meter.tells_counters else HangUp
         opened = protection.unprotect(received)
         if opened.counter is not None:
             use.took(opened.counter)
@@ -113,30 +126,6 @@ class Channel:
         kind = replace(self.kind, ciphering=cover)
         take = self._meter.next_counter
         return protection_of(kind, self._credentials, self.client_title, take, self._dedicated_key), overhead_of(kind)
-
-
-def open_initiate(meter: SimulatedMeter, kind: Association, client_title: bytes, received: bytes) -> Request:
-    """The initiate-request of an AARQ or RLRQ; errors as `Channel.open`."""
-    protection = initiate_protection_of(kind, meter.credentials(kind), client_title, meter.next_counter)
-    if protection is None:
-        return Request(received)
-    refuse_replay(meter, meter.key_use, received, client_title)
-    opened = protection.unprotect(received)
-    if opened.counter is not None:
-        meter.key_use.took(opened.counter)
-    elif opened.transaction_id and not meter.transactions.add(opened.transaction_id):
-        raise HangUp
-    return Request(opened.plain, protection, 0, opened.transaction_id)
-
-
-def refuse_replay(meter: SimulatedMeter, use: KeyUse, received: bytes, client_title: bytes) -> None:
-    """Note the counter of what came, whatever becomes of it; hang up, or tell, where it does not rise."""
-    counter = counter_of(received)
-    if counter is None:
-        return
-    use.record.note(client_title, counter)
-    if counter <= use.last:
-        raise counter_expected(use.last + 1) if meter.tells_counters else HangUp
 
 
 def is_protected(received: bytes) -> bool:

@@ -1,0 +1,86 @@
+"""One simulated meter on a real socket, whose utility setting association is as a test wants it, and our client.
+
+`one_meter(mechanism=6, security_control=0x31, ...)` serves it; `place.session()` opens that association.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from drivers.address import Address
+from drivers.credentials import CounterRange
+from drivers.dlms import axdr
+from drivers.dlms.association import ignore
+from drivers.session import Session, open_session
+from profiles.loader import load_meter_type
+from profiles.meter_type import Association
+from profiles.objects import AttributeRef, Obis
+from simulators.fleet import Fleet
+from simulators.meter import SimulatedMeter, simulated_meters
+from simulators.server import MeterServer
+
+NOW = datetime(2026, 1, 3, 6, 7, 30, tzinfo=UTC)
+COMMISSIONED = datetime(2026, 1, 1, 18, 30, tzinfo=UTC)
+METER_TYPE = load_meter_type("is15959-1ph")
+TITLE = b"HES\x00\x00\x00\x00\x01"
+SETTING = "utility_setting"
+
+SERIAL = AttributeRef(1, Obis(0, 0, 96, 1, 0), 2)
+CLOCK = AttributeRef(8, Obis(0, 0, 1, 0, 0), 2)
+BLOCK_LOAD = AttributeRef(7, Obis(1, 0, 99, 1, 0), 2)
+MESSAGE = AttributeRef(1, Obis(0, 0, 96, 13, 0), 2)
+"""A text of up to 32 KiB that the utility setting association may write."""
+SWITCH = Obis(0, 0, 96, 3, 10)
+
+
+class Place:
+    """The meter, and a client of it that spends its counters in order."""
+
+    def __init__(self, server: MeterServer) -> None:
+        self.server = server
+        self.meter: SimulatedMeter = next(iter(server.meters.values()))
+        self.counters = CounterRange(1, 100_000)
+
+    @property
+    def setting(self) -> Association:
+        return self.meter.meter_type.associations[SETTING]
+
+    @asynccontextmanager
+    async def session(
+        self, name: str = SETTING, unasked: Callable[[bytes], None] = ignore, **changed: Any
+    ) -> AsyncIterator[Session]:
+        """`changed`: where the client sees the association otherwise than the meter does."""
+        kind = replace(self.meter.meter_type.associations[name], **changed)
+        address = Address(self.meter.identity.host, self.server.port, timeout_s=10)
+        credentials = self.meter.client_credentials(kind, TITLE, self.counters)
+        title = self.meter.identity.system_title
+        async with open_session(
+            address, self.meter.meter_type, kind, credentials, server_title=title, unasked=unasked
+        ) as session:
+            yield session
+
+
+@asynccontextmanager
+async def one_meter(make: Callable[..., SimulatedMeter] = SimulatedMeter, **association: Any) -> AsyncIterator[Place]:
+    kinds = dict(METER_TYPE.associations)
+    kinds[SETTING] = replace(kinds[SETTING], **association)
+    reader = kinds["meter_reader"]
+    # A meter has one suite.
+    kinds["meter_reader"] = replace(reader, security_control=reader.security_control | kinds[SETTING].suite)
+    fleet = Fleet(5, 1, {"Bhopal city": 1}, COMMISSIONED)
+    meters = simulated_meters(fleet, replace(METER_TYPE, associations=kinds), lambda: NOW, make)
+    server = MeterServer(meters)
+    await server.start()
+    try:
+        yield Place(server)
+    finally:
+        await server.close()
+    assert server.repeats == 0
+
+
+async def value(session: Session, attribute: AttributeRef) -> axdr.Value:
+    return axdr.decode(await session.get(attribute))
