@@ -1,50 +1,29 @@
 """Meter types from their TOML files.
 
-The one rule: a file either is a whole, checked `MeterType` or a SettingsError that names the file and the key;
-keys are named like the fields of the dataclasses in `profiles.meter_type`, which say what they mean.
+The one rule: a file, with what it extends and the quirks laid over it, either is a whole, checked `MeterType` or a
+SettingsError that names file, line and key. Tables of the later file are merged into those of the earlier one; every
+other value replaces.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
+from copy import deepcopy
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from profiles import type_tables as tables
 from profiles.errors import SettingsError
-from profiles.meter_type import (
-    Association,
-    Ciphering,
-    Deviation,
-    KeyOrigin,
-    MeterType,
-    NullData,
-    Profile,
-    SelectiveAccess,
-    Stamp,
-)
-from profiles.objects import AttributeRef, CaptureObject, Obis
+from profiles.meter_type import Deviation, MeterType
+from profiles.quirks import Quirk, matching_quirks, quirk_named
+from profiles.type_checks import check
+from profiles.type_file import Keys, Source
 
 _TYPES: Final = Path(__file__).with_name("types")
-_MAX_FILE: Final = 256 * 1024
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
-_ATTRIBUTE: Final = re.compile(r"(\d{1,5})/([^/]{1,30})/(-?\d{1,3})", re.ASCII)
-_DAY_S: Final = 86_400
-_MIN_PDU: Final = 64
-"""Below this not even an association response fits."""
-
-_DEVIATIONS: Final[tuple[Deviation, ...]] = ("ignore", "utc-minus-local", "local-minus-utc")
-_NULL_DATA: Final[tuple[NullData, ...]] = ("missing", "repeat")
-_SELECTIVE_ACCESS: Final[tuple[SelectiveAccess, ...]] = ("range", "entry", "none")
-_STAMPS: Final[tuple[Stamp, ...]] = ("start", "end")
-_MECHANISMS: Final = tuple(range(8))
-_SECURITY_CONTROLS: Final = tuple(policy | suite for suite in range(3) for policy in (0x00, 0x10, 0x20, 0x30))
-_CIPHERINGS: Final[tuple[Ciphering, ...]] = ("glo", "ded", "general-glo", "general-ded", "general-ciphering")
-_KEY_ORIGINS: Final[tuple[KeyOrigin, ...]] = ("identified", "wrapped", "one-pass", "static-unified")
-
-_T = TypeVar("_T")
+_DEVIATIONS: Final[tuple[Deviation, ...]] = get_args(Deviation)
+_MOST_ANCESTORS: Final = 5
+_WITH_QUIRK: Final = "+"
 
 
 def meter_types() -> list[str]:
@@ -55,177 +34,129 @@ def meter_types() -> list[str]:
 def load_meter_type(name_or_path: str | Path) -> MeterType:
     """The meter type of a bundled name (`is15959-1ph`) or of a TOML file (a Path, or text that ends in `.toml`).
 
-    The type's name is the file's name without its ending. Raises SettingsError, naming file and key.
+    `is15959-ltct+lt-deviation` is that type with a quirk, and there may be several. The type's name is the file's name
+    without its ending. Raises SettingsError, naming file, line and key.
     """
-    path = Path(name_or_path)
+    name, *quirks = str(name_or_path).split(_WITH_QUIRK)
+    return _with_quirks(name, [quirk_named(quirk) for quirk in quirks])
+
+
+def load_for_nameplate(name: str, maker: str, firmware: str) -> MeterType:
+    """The meter type `name` with every quirk that is known of this maker's meters with this firmware."""
+    return _with_quirks(name, matching_quirks(name, maker, firmware))
+
+
+def _with_quirks(name: str, quirks: list[Quirk]) -> MeterType:
+    path = Path(name)
     if path.suffix != ".toml":
-        path = _TYPES / f"{name_or_path}.toml"
-        if str(name_or_path) not in meter_types():
+        path = _TYPES / f"{name}.toml"
+        if name not in meter_types():
             raise SettingsError(
-                f"there is no meter type {str(name_or_path)!r}",
+                f"there is no meter type {name!r}",
                 remedy=f"known: {', '.join(meter_types())}; or give the path of a .toml file",
             )
-    return _meter_type(path.stem, _Keys(path, "", _parse(path)))
+    sources = _lineage(path)
+    table = _merged(sources)
+    for quirk in quirks:
+        if not quirk.fits(path.stem):
+            raise SettingsError(
+                f"quirk {quirk.name} is none of meter type {path.stem}", remedy=f"it is of {', '.join(quirk.types)}"
+            )
+        sources.append(quirk.changes)
+        _remove(table, quirk.changes)
+        _merge(table, quirk.changes.table)
+    return _meter_type(path.stem, Keys(sources, (), table), tuple(quirk.name for quirk in quirks))
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            octets = file.read(_MAX_FILE + 1)
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(octets) > _MAX_FILE:
-        raise SettingsError(f"{path}: larger than {_MAX_FILE} octets, so not a meter type")
-    try:
-        return tomllib.loads(octets.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from None
+def _lineage(path: Path) -> list[Source]:
+    """The file and all that it extends, the eldest first."""
+    sources = [Source.read(path)]
+    while "extends" in sources[0].table:
+        keys = Keys(sources[:1], (), sources[0].table)
+        parent = keys.text("extends")
+        file = sources[0].path.with_name(parent) if parent.endswith(".toml") else _TYPES / f"{parent}.toml"
+        if not parent.endswith(".toml") and parent not in meter_types():
+            raise keys.wrong("extends", message=f"there is no meter type {parent!r}")
+        if len(sources) == _MOST_ANCESTORS or file in [source.path for source in sources]:
+            raise keys.wrong("extends", message="goes round in a circle, or through too many files")
+        sources.insert(0, Source.read(file))
+    return sources
 
 
-class _Keys:
-    """One table of the file: hands out checked values by key and, at the end, refuses keys that nobody asked for."""
-
-    def __init__(self, file: Path, place: str, table: dict[str, Any]) -> None:
-        self._file = file
-        self._place = place
-        self._table = table
-        self._left = dict.fromkeys(table)
-
-    def wrong(self, key: str, message: str) -> SettingsError:
-        return SettingsError(f"{self._file}: {self._place}{key}: {message}")
-
-    def take(self, key: str, default: object = None) -> Any:
-        """The value of `key` as TOML has it; without a default the key must be there."""
-        self._left.pop(key, None)
-        value = self._table.get(key, default)
-        if value is None:
-            raise self.wrong(key, "is missing")
-        return value
-
-    def text(self, key: str) -> str:
-        value = self.take(key)
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(key, "must be text")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self.take(key, [])
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise self.wrong(key, "must be a list of texts")
-        return tuple(values)
-
-    def integer(self, key: str, low: int, high: int) -> int:
-        value = self.take(key)
-        if type(value) is not int or not low <= value <= high:
-            raise self.wrong(key, f"must be a whole number from {low} to {high}")
-        return value
-
-    def choice(self, key: str, choices: tuple[_T, ...], default: _T | None = None) -> _T:
-        value = self.take(key, default)
-        for choice in choices:
-            if type(value) is type(choice) and value == choice:
-                return choice
-        raise self.wrong(key, f"must be one of {', '.join(map(str, choices))}")
-
-    def obis(self, key: str) -> Obis:
-        try:
-            return Obis.parse(self.text(key))
-        except ValueError as error:
-            raise self.wrong(key, str(error)) from None
-
-    def optional_obis(self, key: str) -> Obis | None:
-        return self.obis(key) if key in self._table else None
-
-    def attribute(self, key: str) -> AttributeRef:
-        return self._attribute(key, self.text(key))
-
-    def attributes(self, key: str) -> tuple[AttributeRef, ...]:
-        found = tuple(self._attribute(key, text) for text in self.texts(key))
-        if not found:
-            raise self.wrong(key, "names no object")
-        for one in found:
-            if found.count(one) > 1:
-                raise self.wrong(key, f"names {one} twice")
-        return found
-
-    def _attribute(self, key: str, text: str) -> AttributeRef:
-        match = _ATTRIBUTE.fullmatch(text)
-        try:
-            if match is None or not 0 < int(match[1]) <= 0xFFFF or not -128 <= int(match[3]) <= 127:
-                raise ValueError(f"{text!r} is not class/OBIS/attribute, such as 3/1.0.12.27.0.255/2")
-            return AttributeRef(int(match[1]), Obis.parse(match[2]), int(match[3]))
-        except ValueError as error:
-            raise self.wrong(key, str(error)) from None
-
-    def tables(self, key: str) -> dict[str, _Keys]:
-        """The named tables under `key`, at least one."""
-        tables = self.take(key)
-        if not isinstance(tables, dict) or not tables:
-            raise self.wrong(key, f"must hold one or more tables [{key}.NAME]")
-        for name, table in tables.items():
-            if not isinstance(table, dict) or not _NAME.fullmatch(name):
-                raise self.wrong(f"{key}.{name}", "must be a table, its name in small letters, digits and underscores")
-        return {name: _Keys(self._file, f"{key}.{name}.", table) for name, table in tables.items()}
-
-    def close(self) -> None:
-        for key in self._left:
-            raise self.wrong(key, "is not a key of a meter type")
+def _merged(sources: list[Source]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for source in sources:
+        _remove(table, source)
+        _merge(table, source.table)
+    return table
 
 
-def _meter_type(name: str, keys: _Keys) -> MeterType:
-    associations = {key: _association(key, table) for key, table in keys.tables("associations").items()}
+def _remove(table: dict[str, Any], source: Source) -> None:
+    """Take out what `without` of a later source names: `controls.utility_setting.disconnect`."""
+    keys = Keys([source], (), source.table)
+    for dotted in keys.texts("without"):
+        *above, last = dotted.split(".")
+        inner: Any = table
+        for name in above:
+            inner = inner.get(name) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner:
+            raise keys.wrong("without", message=f"there is no {dotted} to be without", element=dotted)
+        del inner[last]
+
+
+def _merge(table: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if key in ("extends", "without"):
+            continue
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _merge(table[key], value)
+        else:
+            table[key] = deepcopy(value)
+
+
+def _meter_type(name: str, keys: Keys, quirks: tuple[str, ...]) -> MeterType:
+    associations = {key: tables.association(key, table) for key, table in keys.tables("associations").items()}
+    if not associations:
+        raise keys.wrong("associations", message="must hold one or more tables [associations.NAME]")
+    profiles = {key: tables.profile(key, table) for key, table in keys.tables("profiles").items()}
     meter_type = MeterType(
-        name=name,
+        name=_WITH_QUIRK.join((name, *quirks)),
         title=keys.text("title"),
         server_sap=keys.integer("server_sap", 1, 0xFFFF),
         zone=keys.text("zone"),
         deviation=keys.choice("deviation", _DEVIATIONS),
         associations=MappingProxyType(associations),
-        profiles=MappingProxyType({key: _profile(key, table) for key, table in keys.tables("profiles").items()}),
+        profiles=MappingProxyType(profiles),
         clock=keys.attribute("clock"),
         serial=keys.attribute("serial"),
-        nameplate=keys.optional_obis("nameplate"),
+        nameplate=next((one.obis for one in profiles.values() if one.kind == "nameplate"), None),
         reading_association=keys.choice("reading_association", tuple(associations)),
-        drift_allowed_s=keys.integer("drift_allowed_s", 0, _DAY_S),
-        doubts=keys.texts("doubts"),
+        drift_allowed_s=keys.integer("drift_allowed_s", 0, tables.DAY_S),
+        doubts=_doubts(keys.table("doubts")),
+        device_id=keys.optional_attribute("device_id"),
+        maker=keys.optional_attribute("maker"),
+        firmware=keys.optional_attribute("firmware"),
+        events=keys.text("events") if "events" in keys else None,
+        status_word=tables.status_word(keys.table("status_word")) if "status_word" in keys else None,
+        pushes=MappingProxyType({key: tables.push(key, table) for key, table in keys.tables("pushes").items()}),
+        push_rules=tables.push_rules(keys.table("push_rules")),
+        controls=tables.controls(keys),
+        ratios=tables.ratios(keys.table("ratios")) if "ratios" in keys else None,
+        clock_habit=tables.clock_habit(keys.table("clock_habit")),
+        outage_habit=tables.outage_habit(keys.table("outage_habit")),
+        buffer_habit=tables.buffer_habit(keys.table("buffer_habit")),
+        session_habit=tables.session_habit(keys.table("session_habit")),
+        quirks=quirks,
     )
     try:
         ZoneInfo(meter_type.zone)
     except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise keys.wrong("zone", f"{meter_type.zone!r} is no time zone such as Asia/Kolkata") from None
+        raise keys.wrong("zone", message=f"{meter_type.zone!r} is no time zone such as Asia/Kolkata") from None
     keys.close()
+    check(meter_type, keys)
     return meter_type
 
 
-def _association(name: str, keys: _Keys) -> Association:
-    association = Association(
-        name=name,
-        client_sap=keys.integer("client_sap", 1, 0xFFFF),
-        mechanism=keys.choice("mechanism", _MECHANISMS),
-        security_control=keys.choice("security_control", _SECURITY_CONTROLS),
-        logical_name=keys.obis("logical_name"),
-        invocation_counter=keys.optional_obis("invocation_counter"),
-        max_pdu=keys.integer("max_pdu", _MIN_PDU, 0xFFFF),
-        ciphering=keys.choice("ciphering", _CIPHERINGS, "glo"),
-        key_origin=keys.choice("key_origin", _KEY_ORIGINS, "identified"),
-        signed=keys.choice("signed", (False, True), False),
-        pre_established=keys.choice("pre_established", (False, True), False),
-    )
-    keys.close()
-    return association
-
-
-def _profile(name: str, keys: _Keys) -> Profile:
-    profile = Profile(
-        name=name,
-        obis=keys.obis("obis"),
-        scaler_obis=keys.optional_obis("scaler_obis"),
-        selective_access=keys.choice("selective_access", _SELECTIVE_ACCESS),
-        stamp=keys.choice("stamp", _STAMPS),
-        capture_period_s=keys.integer("capture_period_s", 60, _DAY_S),
-        depth_days=keys.integer("depth_days", 1, 3650),
-        capture_objects=tuple(CaptureObject(*attribute) for attribute in keys.attributes("capture_objects")),
-        null_data=keys.choice("null_data", _NULL_DATA, "missing"),
-    )
-    keys.close()
-    return profile
+def _doubts(keys: Keys) -> tuple[str, ...]:
+    """`topic = "what is not known"`: a type that extends another may say otherwise on the same topic."""
+    return tuple(keys.text(topic) for topic, _ in keys.items())
