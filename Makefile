@@ -2,9 +2,11 @@
 PYTHON ?= python3
 ARGS ?=
 WORKERS ?= 2
+SECONDS ?= 600
+TARGETS ?=
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 12
@@ -23,6 +25,9 @@ lint: .venv/.made ## Check style, types and which part imports which
 
 bench: .venv/.made ## Measure decoding and storing (ARGS="-k decode")
 	@$(BIN)/pytest tests/bench $(ARGS)
+
+fuzz: .venv/.made ## Fuzz the receive paths, SECONDS=600 each (TARGETS="client push ...")
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) $(TARGETS)
 
 clean: ## Stop this checkout's database and remove .venv and everything else that was made here
 	@-tests/services/timescaledb.sh stop
