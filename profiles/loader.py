@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from profiles import type_tables as tables
 from profiles.errors import SettingsError
+from profiles.events import makers
 from profiles.meter_type import Deviation, MeterType
 from profiles.quirks import Quirk, matching_quirks, quirk_named
 from profiles.type_checks import check
@@ -136,7 +137,7 @@ def _meter_type(name: str, keys: Keys, quirks: tuple[str, ...]) -> MeterType:
         device_id=keys.optional_attribute("device_id"),
         maker=keys.optional_attribute("maker"),
         firmware=keys.optional_attribute("firmware"),
-        events=keys.text("events") if "events" in keys else None,
+        event_maker=keys.choice("event_maker", tuple(makers())) if "event_maker" in keys else None,
         status_word=tables.status_word(keys.table("status_word")) if "status_word" in keys else None,
         pushes=MappingProxyType({key: tables.push(key, table) for key, table in keys.tables("pushes").items()}),
         push_rules=tables.push_rules(keys.table("push_rules")),

@@ -126,11 +126,9 @@ class EventLog:
     """What makes a profile an event log."""
 
     group: str
-    """`voltage`, `current`, `power` … as the event catalogue groups its ids."""
+    """`voltage`, `current`, `power` … as `profiles.events` groups event codes; other names for other logs."""
     code: AttributeRef
-    """The column with the event's id."""
-    first_id: int
-    last_id: int
+    """The column with the event code."""
     sequence: AttributeRef | None = None
     """The column that counts the log's entries, the best key to tell rows apart by."""
 
@@ -281,11 +279,10 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True)
 class StatusWord:
-    """The event status word, its filter of the same shape, and the map of its bits in the event catalogue."""
+    """The event status word and its filter of the same shape."""
 
     word: AttributeRef
     filter: AttributeRef
-    bits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +311,8 @@ class MeterType:
     maker: AttributeRef | None = None
     firmware: AttributeRef | None = None
     """With `maker`, what quirks are found by."""
-    events: str | None = None
-    """The name of the event catalogue."""
+    event_maker: str | None = None
+    """Whose event codes and status bits `profiles.events` is to take; None: those that are agreed."""
     status_word: StatusWord | None = None
     pushes: Mapping[str, Push] = field(default_factory=dict)
     push_rules: PushRules = PushRules()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import combinations
 
+from profiles.events import GROUPS
 from profiles.meter_type import MeterType, Profile, Push
 from profiles.objects import AttributeRef
 from profiles.type_file import Keys
@@ -52,15 +53,20 @@ def _one_code_each(meter_type: MeterType, keys: Keys) -> None:
 def _event_logs(profiles: Iterable[Profile], keys: Keys) -> None:
     logs = [(profile, profile.event_log) for profile in profiles if profile.event_log is not None]
     for (first, one), (second, other) in combinations(logs, 2):
-        if one.first_id <= other.last_id and other.first_id <= one.last_id:
-            message = f"{other.first_id} to {other.last_id} overlap with those of {first.name}"
-            raise keys.wrong("profiles", second.name, "event_log", "ids", message=message)
+        if one.group == other.group:
+            message = f"{_codes(other.group)} are in {first.name} already"
+            raise keys.wrong("profiles", second.name, "event_log", "group", message=message)
     for profile, log in logs:
         captured = {AttributeRef(*one[:3]) for one in profile.capture_objects}
         for key, attribute in (("code", log.code), ("sequence", log.sequence)):
             if captured and attribute is not None and attribute not in captured:
                 message = f"{attribute} is none of the log's capture objects"
                 raise keys.wrong("profiles", profile.name, "event_log", key, message=message)
+
+
+def _codes(group: str) -> str:
+    ids = GROUPS[group].ids if group in GROUPS else None
+    return f"event codes {ids[0]} to {ids[-1]}" if ids else f"the {group} events"
 
 
 def _push(push: Push, meter_type: MeterType, keys: Keys) -> None:

@@ -43,7 +43,6 @@ DAY_S: Final = 86_400
 _MIN_PDU: Final = 64
 """Below this not even an association response fits."""
 _MOST_ROWS: Final = 0xFFFF_FFFF
-_MAX_EVENT: Final = 0xFFFF
 
 _NULL_DATA: Final[tuple[NullData, ...]] = get_args(NullData)
 _SELECTIVE_ACCESS: Final[tuple[SelectiveAccess, ...]] = get_args(SelectiveAccess)
@@ -107,13 +106,7 @@ def profile(name: str, keys: Keys) -> Profile:
 
 
 def _event_log(keys: Keys) -> EventLog:
-    ids = keys.take("ids")
-    if not isinstance(ids, list) or len(ids) != 2 or any(type(one) is not int for one in ids):
-        raise keys.wrong("ids", message="must be the first and the last id, such as [1, 50]")
-    first, last = ids
-    if not 0 <= first <= last <= _MAX_EVENT:
-        raise keys.wrong("ids", message=f"must run upwards within 0 to {_MAX_EVENT}")
-    made = EventLog(keys.text("group"), keys.attribute("code"), first, last, keys.optional_attribute("sequence"))
+    made = EventLog(keys.text("group"), keys.attribute("code"), keys.optional_attribute("sequence"))
     keys.close()
     return made
 
@@ -184,7 +177,7 @@ def ratios(keys: Keys) -> Ratios:
 
 
 def status_word(keys: Keys) -> StatusWord:
-    made = StatusWord(keys.attribute("word"), keys.attribute("filter"), keys.text("bits"))
+    made = StatusWord(keys.attribute("word"), keys.attribute("filter"))
     keys.close()
     return made
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-TYPES = Path(__file__).parents[2] / "profiles" / "types"
 GURUX_CLIENT = Path(__file__).with_name("gurux_client.py")
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -131,10 +130,8 @@ def test_the_gurux_client_reads_clock_and_block_load_of_each_make(
 
 def gmac_type(folder: Path) -> Path:
     """The single-phase type, but for HLS-GMAC in its utility setting association."""
-    text = (TYPES / "is15959-1ph.toml").read_text()
-    assert text.count("mechanism = 2") == 1
     path = folder / "is15959-1ph-gmac.toml"
-    path.write_text(text.replace("mechanism = 2", "mechanism = 5"))
+    path.write_text('extends = "is15959-1ph"\n[associations.utility_setting]\nmechanism = 5\n')
     return path
 
 

@@ -121,14 +121,7 @@ def test_columns_of_one_name_agree_on_unit_and_exponent() -> None:
             "that of profile block_load",
         ),
         ('"1.0.94.91.5.255"', '"1.0.98.1.0.255"', "profiles.daily_load.scaler_obis", "that of profile billing"),
-        (
-            "ids = [51, 100]",
-            "ids = [50, 100]",
-            "profiles.event_current.event_log.ids",
-            "overlap with those of event_voltage",
-        ),
-        ("ids = [51, 100]", "ids = [100, 51]", "profiles.event_current.event_log.ids", "upwards"),
-        ("ids = [51, 100]", "ids = [51]", "profiles.event_current.event_log.ids", "first and the last"),
+        ('"current"', '"voltage"', "profiles.event_current.event_log.group", "codes 1 to 50 are in event_voltage"),
         (
             'code = "1/0.0.96.11.1',
             'code = "1/0.0.96.11.0',
