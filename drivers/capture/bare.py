@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from drivers.capture.body import last_data
-from drivers.capture.framing import ACSE, Frame, Framed, Stop, Unit
+from drivers.capture.framing import ACSE, NAMES, Frame, Framed, Stop, Unit
 from drivers.dlms import acse, apdu
 from drivers.dlms.apdu import (
     GatewayRequest,
@@ -85,7 +85,7 @@ def _check(octets: bytes, *, hidden: bool) -> None:
         value = apdu.decode(octets)
         _check_data(last_data(value), len(octets))
     except ProtocolError:
-        if hidden and octets[0] in tags.SERVICES:
+        if hidden and octets[0] in NAMES:
             return
         raise
     match value:

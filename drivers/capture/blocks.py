@@ -55,15 +55,15 @@ class Datablocks:
         self._rows: dict[tuple[str, int], _Row] = {}
 
     def add(self, block: Block, asked: tuple[Reference, ...], *, listed: bool) -> Apdu | None:
-        """The APDU that this block completes, as if it had come whole; None before the last one.
+        """The APDU that this block completes, as if it had come whole (itself, if an error); None before the last one.
 
         `asked` and `listed` are of the request that a response answers. ProtocolError where a block is missing.
         """
         key = type(block).__name__[:6], block.invoke_id & _INVOKE_ID
         data = block.data
-        if data is None:
+        if data is None:  # a data-access-result, which ends the transfer
             self._rows.pop(key, None)
-            return None
+            return block
         if block.block == 1:
             self._rows[key] = self._first(block, asked, listed)
         row = self._rows.get(key)

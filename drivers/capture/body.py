@@ -157,7 +157,7 @@ def _each(asked: Sequence[Reference]) -> Iterable[Reference | None]:
 
 
 def references_of(value: Apdu) -> tuple[Reference, ...]:
-    """What a request asks for, in its order; empty for what is no request, or only goes on with one."""
+    """What an APDU names, in its order: what a request asks for. Empty for what names nothing."""
     match value:
         case apdu.GetRequestNormal() | apdu.SetRequestNormal() | apdu.SetRequestFirstBlock():
             return (value.attribute,)
@@ -167,8 +167,8 @@ def references_of(value: Apdu) -> tuple[Reference, ...]:
             return (value.method,)
         case apdu.ActionRequestWithList() | apdu.ActionRequestWithListFirstBlock():
             return value.methods
-        case apdu.AccessRequest():
-            return tuple(map(_accessed, value.specifications))
+        case apdu.AccessRequest() | apdu.AccessResponse():
+            return tuple(map(_accessed, value.specifications or ()))
         case _:
             return ()
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from drivers.capture.blocks import Block, Datablocks, Transfers, joined
 from drivers.capture.body import Body, Reference, body_json, body_of, last_data, references_of
 from drivers.capture.explanation import acse_nodes, apdu_nodes, body_nodes, reference_text
-from drivers.capture.framing import Frame, Unit
+from drivers.capture.framing import NAMES, Frame, Unit
 from drivers.capture.opening import Keys, Opened, Security, control_text, open_content
 from drivers.capture.readings import column_names
 from drivers.capture.tree import Node
@@ -181,7 +181,7 @@ class Conversation:
         try:
             return apdu.decode(octets)
         except ProtocolError:
-            name = tags.SERVICES.get(octets[0]) if octets and hidden else None
+            name = NAMES.get(octets[0]) if octets and hidden else None
             if name is None:
                 raise
         message.apdu = name

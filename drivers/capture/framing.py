@@ -25,6 +25,8 @@ FIRST_OCTETS: Final = frozenset(
     }
 )
 """What an APDU can begin with."""
+NAMES: Final = {**tags.SERVICES, tags.ACCESS_REQUEST: "access-request"}
+"""What an APDU is called that begins so, where a transcript hides the rest."""
 
 
 @dataclass(frozen=True, slots=True)
