@@ -41,7 +41,7 @@ DISCONNECT_CONTROL: Final = 70
 
 CURRENT_ASSOCIATION = Obis(0, 0, 40, 0, 0)
 
-_READERS_ONLY: Final = ("public", "meter_reader")
+_READERS_ONLY: Final = ("public", "meter_reader", "push", "in_home_display")
 """Associations that may change nothing (docs/meter-facts.md, "Associations")."""
 
 

@@ -22,7 +22,7 @@ def object_model(meter_type: MeterType) -> dict[Obis, CosemObject]:
         **identity.objects(meter_type),
         **clock.objects(meter_type),
         **associations.objects(meter_type),
-        **security_setup.objects(),
+        **security_setup.objects(meter_type),
         **profiles.objects(block, meter_type.nameplate),
         **supply.objects(),
     }

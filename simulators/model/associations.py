@@ -9,7 +9,7 @@ from drivers.dlms import apdu, axdr
 from drivers.dlms.security import Secret
 from profiles.meter_type import Association, MeterType
 from profiles.objects import Obis
-from simulators.model.security_setup import SECURITY
+from simulators.model.security_setup import setup_of
 from simulators.objects import (
     ASSOCIATION,
     CURRENT_ASSOCIATION,
@@ -73,7 +73,7 @@ def _association(whose: Association | None) -> CosemObject:
             6: Attribute(of(lambda _, kind: axdr.octet_string(_OID + _MECHANISM + bytes([kind.mechanism])))),
             7: Attribute(None, written(_set_secret)),
             8: Attribute(of(_status)),
-            9: Attribute(lambda *_: axdr.octet_string(bytes(SECURITY))),
+            9: Attribute(of(lambda _, kind: axdr.octet_string(bytes(setup_of(kind))))),
             10: Attribute(lambda meter, _: axdr.array([_user(*user) for user in meter.state.users.items()])),
             11: Attribute(lambda *_: _user(0, "")),
         },

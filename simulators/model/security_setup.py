@@ -1,4 +1,7 @@
-"""Security setup (Blue Book, class 64, version 1): what protection there is, and the transfer of new keys."""
+"""Security setup (Blue Book, class 64, version 1) of each association: its protection, and the transfer of new keys.
+
+The one rule: the keys are those of the meter, whichever setup they are transferred to.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,13 @@ from typing import TYPE_CHECKING, Final
 from drivers.dlms import axdr
 from drivers.dlms.security import AUTHENTICATION, ENCRYPTION, KeyId, decode_key_transfer
 from profiles.errors import SecurityError
-from profiles.meter_type import Association
+from profiles.meter_type import Association, MeterType
 from profiles.objects import Obis
 from simulators.objects import SECURITY_SETUP, Attribute, CosemObject
 from simulators.refusals import Refused, Result
 
 if TYPE_CHECKING:
     from simulators.meter import SimulatedMeter
-
-SECURITY: Final = Obis(0, 0, 43, 0, 0)
 
 _KNOWN: Final = frozenset({KeyId.GLOBAL_UNICAST_ENCRYPTION, KeyId.AUTHENTICATION, KeyId.MASTER})
 """There is no broadcast to a simulated meter, and so no key for it."""
@@ -26,22 +27,30 @@ _SIGNED: Final = 1 << 4 | 1 << 7
 """Bits of the security policy: of requests and of responses."""
 
 
-def objects() -> dict[Obis, CosemObject]:
+def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
+    return {setup_of(kind): _setup(kind) for kind in meter_type.associations.values()}
+
+
+def setup_of(kind: Association) -> Obis:
+    """The logical name of the security setup of an association: 0.0.43.0.n for the association 0.0.40.0.n."""
+    return Obis(0, 0, 43, 0, kind.logical_name.e)
+
+
+def _setup(kind: Association) -> CosemObject:
     attributes = {
-        2: Attribute(_policy),
-        3: Attribute(lambda _, kind: axdr.enum(kind.suite)),
+        2: Attribute(lambda *_: axdr.enum(_policy(kind))),
+        3: Attribute(lambda *_: axdr.enum(kind.suite)),
         4: Attribute(lambda meter, _: axdr.octet_string(meter.client_title)),
         5: Attribute(lambda meter, _: axdr.octet_string(meter.identity.system_title)),
         6: Attribute(lambda *_: axdr.array([])),
     }
-    return {SECURITY: CosemObject(SECURITY_SETUP, attributes, {2: _transfer_keys}, version=1)}
+    return CosemObject(SECURITY_SETUP, attributes, {2: _transfer_keys}, version=1)
 
 
-def _policy(_: SimulatedMeter, kind: Association) -> bytes:
-    """Of the association that asks."""
+def _policy(kind: Association) -> int:
     policy = _SIGNED if kind.signed else 0
     policy |= _AUTHENTICATED if kind.security_control & AUTHENTICATION else 0
-    return axdr.enum(policy | (_ENCRYPTED if kind.security_control & ENCRYPTION else 0))
+    return policy | (_ENCRYPTED if kind.security_control & ENCRYPTION else 0)
 
 
 def _transfer_keys(meter: SimulatedMeter, kind: Association, parameters: bytes | None) -> None:

@@ -68,9 +68,9 @@ class Place:
 async def one_meter(make: Callable[..., SimulatedMeter] = SimulatedMeter, **association: Any) -> AsyncIterator[Place]:
     kinds = dict(METER_TYPE.associations)
     kinds[SETTING] = replace(kinds[SETTING], **association)
-    reader = kinds["meter_reader"]
-    # A meter has one suite.
-    kinds["meter_reader"] = replace(reader, security_control=reader.security_control | kinds[SETTING].suite)
+    for name, kind in kinds.items():
+        if name != SETTING and kind.protected:  # a meter has one suite
+            kinds[name] = replace(kind, security_control=kind.security_control | kinds[SETTING].suite)
     fleet = Fleet(5, 1, {"Bhopal city": 1}, COMMISSIONED)
     meters = simulated_meters(fleet, replace(METER_TYPE, associations=kinds), lambda: NOW, make)
     server = MeterServer(meters)

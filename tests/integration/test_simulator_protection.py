@@ -298,7 +298,7 @@ async def test_a_release_under_a_wrong_key_is_refused() -> None:
 
 # --- new keys -------------------------------------------------------------------------------------------------
 
-TRANSFER = MethodRef(64, Obis(0, 0, 43, 0, 0), 2)
+TRANSFER = MethodRef(64, Obis(0, 0, 43, 0, 3), 2)
 
 
 @pytest.mark.parametrize("suite", [0, 2])
