@@ -1,8 +1,8 @@
 """Mappings from their TOML files.
 
-The one rule: a file either is a whole, checked `MdmMapping` or a SettingsError that names the file and the line. The MDM
-must not be the first to notice what is wrong in it: codes are parsed, units are compared with the columns' own, and
-two lines never share a code.
+The one rule: a file either is a whole, checked `MdmMapping` or a SettingsError that names file and line. The MDM must
+not be the first to notice what is wrong in it: codes are parsed, units are compared with the columns' own, and two
+lines never share a code.
 """
 
 from __future__ import annotations
