@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 _STDIN: Final = "-"
-_KEYS: Final = ("encryption_key", "authentication_key")
+_KEYS: Final = ("encryption_key", "authentication_key", "master_key")
 _WIDEST: Final = 1_000_000
 _MOST_TOLD: Final = 20
 """Lines about what is not understood; a capture may be full of it."""
@@ -97,7 +97,7 @@ def keys_of(wanted: Decoding) -> Keys:
             except SettingsError as error:
                 raise error.at(asked=name.replace("_", " ")) from None
     title = title_from(wanted.system_title or texts.get("system_title"))
-    return Keys(found.get("encryption_key"), found.get("authentication_key"), title)
+    return Keys(found.get("encryption_key"), found.get("authentication_key"), title, found.get("master_key"))
 
 
 # --- what comes out -------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ from drivers.dlms.apdu import (
     tags,
 )
 from drivers.dlms.axdr import Datum, Reader, decode_typed
-from drivers.dlms.security import Key
-from profiles.errors import ProtocolError
+from drivers.dlms.security import Key, unwrap_key
+from profiles.errors import ProtocolError, SecurityError
 from profiles.objects import AttributeRef, Obis
 
 _MAX_LAYERS: Final = 8
@@ -204,17 +204,19 @@ class Conversation:
     # --- protection -------------------------------------------------------------------------------------------
 
     def _open(self, value: ServiceCiphered | GeneralGloCiphering | GeneralDedCiphering | GeneralCiphering) -> Opened:
-        key, missing, fields, named = self._keys.encryption, "no key is given (--key)", b"", b""
-        expected, from_client = None, None
+        key, missing, refused = self._keys.encryption, "no key is given (--key)", False
+        expected, from_client, fields, named = None, None, b"", b""
         match value:
             case ServiceCiphered():
                 expected, dedicated = value.plain_tag, value.dedicated
                 from_client = expected in _REQUESTS
             case GeneralCiphering(header, key_info):
                 named, fields, dedicated = header.originator_system_title, header.encode(), False
-                if isinstance(key_info, WrappedKey | AgreedKey):
-                    how = "wrapped by the master key" if isinstance(key_info, WrappedKey) else "agreed on by key pairs"
-                    key, missing = None, f"its key was made for it alone, {how}: it stays closed"
+                if isinstance(key_info, AgreedKey):
+                    key, missing = None, "its key was agreed on by key pairs: it stays closed"
+                elif isinstance(key_info, WrappedKey):
+                    key, missing = self._unwrapped(key_info)
+                    refused = self._keys.master is not None
             case _:
                 named, dedicated = value.system_title, isinstance(value, GeneralDedCiphering)
         if dedicated:
@@ -229,10 +231,20 @@ class Conversation:
             lambda plain: _reads(plain, expected),
             fields=fields,
             missing=missing,
+            refused=refused,
         )
         if opened.plain and named:
             self._titles[opened.plain[0] in _REQUESTS] = named
         return opened
+
+    def _unwrapped(self, key_info: WrappedKey) -> tuple[Key | None, str]:
+        """The key that came along, or why there is none."""
+        if self._keys.master is None:
+            return None, "its key came along, wrapped by the master key (--master-key)"
+        try:
+            return unwrap_key(self._keys.master, key_info.ciphered_key), ""
+        except SecurityError as error:
+            return None, f"{error.message}: wrong master key"
 
     def _candidates(self, from_client: bool | None) -> list[bytes]:
         """Titles that the sender may have, the likeliest first."""

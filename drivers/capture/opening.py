@@ -23,6 +23,7 @@ class Keys:
     encryption: Key | None = None
     authentication: Key | None = None
     system_title: bytes = b""
+    master: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,12 @@ def open_content(
     *,
     fields: bytes = b"",
     missing: str = "",
+    refused: bool = False,
 ) -> Opened:
     """What `content` (SC || IC || … [|| tag]) holds under one of the titles, if `reads` says that it is an APDU.
 
-    `fields` is the header of general-ciphering, authenticated along; `missing` says why there is no key.
+    `fields` is the header of general-ciphering, authenticated along; `missing` says why there is no key, `refused`
+    that one was given for it and does not do.
     """
     titles = [title for title in dict.fromkeys(titles) if title]
     first = titles[0] if titles else b""
@@ -96,7 +99,7 @@ def open_content(
         return closed("ends inside its tag", refused=True)
     if control & ENCRYPTION:
         if key is None:
-            return closed(missing)
+            return closed(missing, refused=refused)
         if not titles:
             return closed("the sender's system title is not in the capture: --system-title gives it")
     try:

@@ -22,11 +22,19 @@ def decode(
     key: Annotated[
         str | None,
         typer.Option(
-            "--key", help="Encryption key: hex, a file, or env:NAME. Hex is visible to others on this machine."
+            "--key",
+            "--encryption-key",
+            help="Encryption key: hex, a file, or env:NAME. Hex is visible to others on this machine.",
         ),
     ] = None,
     auth_key: Annotated[
-        str | None, typer.Option("--auth-key", help="Authentication key, as above; tags are checked with it.")
+        str | None,
+        typer.Option(
+            "--auth-key", "--authentication-key", help="Authentication key, as above; tags are checked with it."
+        ),
+    ] = None,
+    master_key: Annotated[
+        str | None, typer.Option(help="Master key, as above; unwraps the keys that general-ciphering brings along.")
     ] = None,
     keys: Annotated[
         Path | None,
@@ -52,7 +60,7 @@ def decode(
     """
     from headend.decoding import Decoding, decode_and_print
 
-    given = {"encryption_key": key, "authentication_key": auth_key}
+    given = {"encryption_key": key, "authentication_key": auth_key, "master_key": master_key}
     warn_of_keys(given)
     decode_and_print(
         Decoding(

@@ -241,8 +241,17 @@ def test_general_ciphering_opens_with_a_shared_key_and_says_why_not_with_another
     assert message.security is not None
     assert message.security.verified
     wrapped = EndToEndProtection(parties, 0x30, KeyByWrapping(EK), AK).protect(push)
-    (message,) = heard([(False, wrapped)], Keys(EK, AK))
-    assert "wrapped by the master key" in message.problems[0].text
+    for keys, grade, told in (
+        (Keys(EK, AK), Grade.REMARK, "wrapped by the master key"),
+        (Keys(EK, AK, master=AK), Grade.REFUSED, "wrong master key"),
+    ):
+        (message,) = heard([(False, wrapped)], keys)
+        assert message.problems[0].grade is grade
+        assert told in message.problems[0].text
+        assert message.apdu == "general-ciphering"
+    (message,) = heard([(False, wrapped)], Keys(None, AK, master=EK))
+    assert message.security is not None
+    assert (message.apdu, message.security.verified) == ("data-notification", True)
 
 
 def test_a_signature_is_a_layer_that_is_not_checked() -> None:
@@ -430,6 +439,26 @@ def test_what_a_transcript_hides_is_no_fault(what: str) -> None:
     assert explained.problems == []
     assert all(message.apdu and message.problems == [] for message in explained.messages)
     assert secret.hex() not in everything(explained)
+
+
+def test_on_hdlc_a_transcript_hides_the_frame_check_too() -> None:
+    for said, _ in SECRETS.values():
+        lines = ["# hdlc+tcp://127.0.0.1:4059 client 16 server 1"]
+        for number, (by_client, octets) in enumerate(said):
+            ends = (HdlcAddress(1), HdlcAddress(16))
+            to, of = ends if by_client else ends[::-1]
+            header = b"\xe6\xe6\x00" if by_client else b"\xe6\xe7\x00"
+            frame = Frame(to, of, Kind.I, send=number, information=header + octets).encode()
+            shown = [f"{octet:02x}" for octet in frame]
+            start = len(frame) - 3 - len(octets)
+            hidden = secret_places(octets) if by_client else ()
+            for begin, end in (*hidden, (len(octets), len(octets) + 2)) if hidden else ():
+                shown[start + begin : start + end] = ["**"] * (end - begin)
+            lines.append(f"2026-01-31T06:15:00Z {'>' if by_client else '<'} {' '.join(shown)}")
+        explained = explain("\n".join(lines).encode(), Keys())
+        assert explained.problems == []
+        assert len(explained.messages) == len(said)
+        assert all(message.apdu and message.problems == [] for message in explained.messages)
 
 
 def test_a_password_or_challenge_of_any_length_that_is_hidden_leaves_the_aarq_readable() -> None:
