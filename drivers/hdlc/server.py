@@ -98,6 +98,11 @@ class HdlcServer:
             self.close()
         return answer
 
+    @property
+    def connected(self) -> bool:
+        """Whether a data link is up."""
+        return self._connection is not None
+
     def serves(self, frame: Frame) -> bool:
         """Whether the frame is one of the data link that is up."""
         link = self._connection
