@@ -8,13 +8,19 @@ Rules:
 - A block with streaming off, or the last of an APDU, gives the turn to the other side. Who has the turn sends what the
   other lacks, as many blocks as its window takes; else its next blocks; else, in the middle of the other's APDU, an
   acknowledgement that asks for what is missing. An acknowledgement is never answered for its own sake.
-- Only news is answered: a block not seen yet, or one that acknowledges more. What the channel doubles costs nothing.
-- When nothing comes (`idle`), the side that began repeats its first blocks until it has heard of the other; after that
+- The other side's window is 1 until it has told it. Only news is answered: a block not seen yet, or one that
+  acknowledges more; and data that comes once more at the end of a turn, since its sender has not got our answer.
+- When nothing comes (`idle`), the side that began repeats its first block until it has heard of the other; after that
   an acknowledgement with a number of its own says what it holds, and the other goes on from there.
 - The side that began falls silent when it holds the whole answer. A block 1 that acknowledges nothing begins anew.
+- A block with another content than the one held of its number is an error, or of the next exchange.
 - A window of 0 is a sender that takes nothing back: it is not answered, and a gap in what it sends is an error.
 
 States of an exchange, each way: no block yet, in blocks, whole. No I/O and no clock: octets in, octets out.
+
+The standard has no number of the exchange. Where a channel doubles blocks and brings them back late (UDP), a request of
+several blocks in clear may be served twice, and a client that lost a block of one answer may take it of the other: only
+protection tells.
 """
 
 from __future__ import annotations
@@ -59,24 +65,24 @@ class _Incoming:
     """The APDU that comes: its blocks in order, each once."""
 
     def __init__(self, limit: int) -> None:
-        self.size = 0
-        """The octets of the APDU received in order."""
         self.whole = False
+        self.size = 0
+        """The octets of it received in order."""
         self.received = 0
         """The last block without a gap before it."""
         self.gives_turn = False
         """Whether that block ended what its sender had to send."""
         self._limit = limit
-        self._blocks: list[GeneralBlockTransfer] = []
+        self._blocks: dict[int, GeneralBlockTransfer] = {}
         self._ahead: dict[int, GeneralBlockTransfer] = {}
 
     @property
     def apdu(self) -> bytes:
-        return b"".join(block.data for block in self._blocks)
+        return b"".join(block.data for block in self._blocks.values())
 
     @property
     def first(self) -> GeneralBlockTransfer | None:
-        return self._blocks[0] if self._blocks else None
+        return self._blocks.get(1)
 
     @property
     def gap(self) -> int:
@@ -89,14 +95,16 @@ class _Incoming:
 
     def contradicts(self, block: GeneralBlockTransfer) -> bool:
         """Whether the block is not one of this APDU: another of its number is here, or the end came before it."""
-        number = block.block
-        if number > len(self._blocks) and self.whole:
-            return True
-        held = self._blocks[number - 1] if number <= len(self._blocks) else self._ahead.get(number, block)
+        held = self._blocks.get(block.block) or self._ahead.get(block.block)
+        if held is None:
+            return self.whole and bool(block.data)
         return (held.data, held.last) != (block.data, block.last)
 
-    def add(self, block: GeneralBlockTransfer) -> bool:
-        """Take a block; False for one that is here already, or lies behind the end of the APDU."""
+    def add(self, block: GeneralBlockTransfer, none_before: bool) -> bool:
+        """Take a block; False for one that is here already, or lies behind the end of the APDU.
+
+        With `none_before`, what is missing before it can have been acknowledgements only.
+        """
         number = block.block
         if number <= self.received or number in self._ahead:
             return False
@@ -107,13 +115,16 @@ class _Incoming:
             return True
         if number > self.received + _REACH:
             raise ProtocolError(f"general block transfer: block {number} where {self.received + 1} is due")
+        if none_before and not self.size and not any(each.data for each in self._ahead.values()):
+            self._ahead.clear()
+            self.received = number - 1
         self._ahead[number] = block
         if self.size + sum(len(each.data) for each in self._ahead.values()) > self._limit:
             raise ProtocolError(f"general block transfer: an APDU of more than {self._limit} octets")
         while not self.whole and (due := self._ahead.pop(self.received + 1, None)):
             self.received += 1
             self.gives_turn = _gives_turn(due)
-            self._blocks.append(due)
+            self._blocks[self.received] = due
             self.size += len(due.data)
             self.whole = due.last and self.size > 0
         if self.whole:
@@ -230,7 +241,7 @@ class BlockTransfer:
 
         ProtocolError when it was of no use as often as allowed, or where a lost block can't be asked for.
         """
-        if self._unconfirmed and self._incoming.begun and not self._incoming.whole:
+        if self._unconfirmed and self.incomplete:
             self._forget()
             raise ProtocolError("general block transfer: the end of an unconfirmed APDU got lost")
         if not self._owed():
@@ -249,7 +260,7 @@ class BlockTransfer:
     def _owed(self) -> bool:
         if self._answers:
             answering = self._final and self._last_data > 0 and self._offset < len(self._apdu)
-            return answering or (self._incoming.begun and not self._incoming.whole)
+            return answering or self.incomplete
         return not self._incoming.whole and (self._incoming.begun or bool(self._blocks))
 
     def _handle(self, block: GeneralBlockTransfer) -> list[bytes]:
@@ -260,7 +271,7 @@ class BlockTransfer:
             return []
         if self._begins(block):
             self._forget()
-        if block.data and self._incoming.contradicts(block):
+        if self._incoming.contradicts(block):
             raise ProtocolError(f"general block transfer: block {block.block} came twice, not with the same data")
         if block.acknowledged > len(self._blocks):
             raise ProtocolError(
@@ -273,14 +284,17 @@ class BlockTransfer:
 
     def _answer(self, block: GeneralBlockTransfer) -> list[bytes]:
         incoming, before = self._incoming, self._incoming.received
-        new = incoming.add(block)
+        # Before the other side has our whole APDU, it only acknowledges.
+        waiting = self._offset < len(self._apdu) or block.acknowledged < self._last_data
+        new = incoming.add(block, none_before=waiting and not block.data)
         more = block.acknowledged > self._acknowledged
         self._acknowledged = max(self._acknowledged, block.acknowledged)
         if more or incoming.received > before:
             self._idle = 0
-        if not new and not more:
-            # Who has heard nothing of us repeats its first turn: then, and only then, it is given our first again.
-            again = block.data and _gives_turn(block) and not block.acknowledged and not self._acknowledged
+        if not new and (block.data or not more):
+            # Who repeats the end of its turn has not got our answer. An acknowledgement is not answered twice: doubles
+            # made on the way would beget doubles for ever.
+            again = block.data and _gives_turn(block) and block.acknowledged == self._acknowledged
             return self._stream(self._peer_window) if again else []
         self._peer_window = max(1, block.window)
         ended = incoming.gives_turn and incoming.received > self._turn_of
@@ -321,11 +335,13 @@ class BlockTransfer:
             self._number(self._offset >= len(self._apdu), data)
             self._last_data = len(self._blocks)
         end = min(end, len(self._blocks))
+        if end > self._last_data > self._acknowledged:
+            end = self._last_data  # acknowledgements after data say nothing that it does not say itself
         return [self._encode(number, number < end) for number in range(self._acknowledged + 1, end + 1)]
 
     def _empty(self) -> bytes:
-        """An acknowledgement; last where no data of ours will follow."""
-        self._number(self._final and self._offset >= len(self._apdu), b"")
+        """An acknowledgement: last, unless it comes in the middle of our APDU."""
+        self._number(self._offset >= len(self._apdu), b"")
         return self._encode(len(self._blocks), streaming=False)
 
     def _number(self, last: bool, data: bytes) -> None:
@@ -349,7 +365,7 @@ class BlockTransfer:
             raise ProtocolError(
                 f"general block transfer: block {self._incoming.received + 1} of an unconfirmed APDU got lost"
             )
-        self._incoming.add(block)
+        self._incoming.add(block, none_before=False)
 
     def _is_aside(self, block: GeneralBlockTransfer) -> bool:
         """Whether the block is of a push: it takes and confirms nothing, though the answer to us would."""

@@ -154,6 +154,26 @@ def test_the_octets_are_those_of_the_standard() -> None:
     assert client.handle(bytes.fromhex("e0010001000105c400000000"))[0].hex() == "e08500020001" + "00"
 
 
+def test_a_streamed_answer_with_a_lost_block_goes_octet_by_octet_as_other_head_ends_have_it() -> None:
+    """A window of 5; block 4 gets lost, is asked for alone, and the next window follows."""
+    client = BlockTransfer(0, 5)
+    client.expect()
+    script = {
+        "e005000100000" + "2c402": ["e0850001000100"],
+        "e0450002000102" + "0102": [],
+        "e0450003000102" + "0304": [],
+        "e0450005000102" + "0708": [],
+        "e0050006000102" + "090a": ["e0810002000300"],
+        "e0010004000202" + "0506": ["e0850003000600"],
+        "e0450007000302" + "0b0c": [],
+        "e0450008000302" + "0d0e": [],
+        "e0850009000301" + "0f": [],
+    }
+    for came, sent in script.items():
+        assert [each.hex() for each in client.handle(bytes.fromhex(came))] == sent
+    assert client.take() == b"\xc4\x02" + bytes(range(1, 16))
+
+
 def test_the_last_block_of_the_request_is_acknowledged_by_the_first_of_the_answer() -> None:
     client, server = BlockTransfer(10, 10), BlockTransfer(10, 10, answers=True)
     exchange = Exchange(client, server, request=bytes(9), answer=bytes(12))
@@ -243,6 +263,25 @@ def test_a_request_in_clear_that_comes_again_is_asked_anew_since_it_may_be_a_new
         assert server.handle(gbt(1, data=b"\xc0 clock", last=True)) == []
         assert server.take() == b"\xc0 clock"
         assert block(server.start(answer)[0]).data == answer
+
+
+def test_data_that_comes_twice_at_the_end_of_a_turn_is_answered_again() -> None:
+    """Its sender has not got our acknowledgement, as other clients show it."""
+    server = BlockTransfer(0, answers=True)
+    server.handle(gbt(1, data=b"\xc1"))
+    acknowledged = server.handle(gbt(2, 1, b"\x01"))
+    assert [(block(each).block, block(each).acknowledged) for each in acknowledged] == [(2, 2)]
+    assert server.handle(gbt(2, 1, b"\x01")) == acknowledged
+
+
+def test_a_lost_acknowledgement_whose_sender_numbers_on_leaves_no_gap_behind() -> None:
+    client = BlockTransfer(SMALLEST)
+    client.start(b"\xc1\x01\x02")
+    client.handle(gbt(1, 1, last=True))
+    assert block(*client.idle()).block == 3
+    assert numbers(client.handle(gbt(3, 3, last=True))) == [4]
+    client.handle(gbt(4, 4, b"\xc5", last=True))
+    assert client.take() == b"\xc5"
 
 
 def test_an_acknowledgement_that_comes_twice_is_answered_once() -> None:
