@@ -21,7 +21,6 @@ from drivers.address import Address, parse_address
 from drivers.credentials import CounterRange, Credentials
 from drivers.dlms.security import Key, PrivateKey, PublicKey, Secret
 from drivers.dlms.security.suites import SUITES
-from headend.meter_list import secret_of
 from profiles.errors import HeadEndError, SecurityError, SettingsError
 from profiles.meter_type import Association
 
@@ -169,6 +168,11 @@ def secret_from(texts: Mapping[str, str], kind: Association) -> Secret | None:
         return secret_of(text)
     except SettingsError as error:
         raise error.at(asked=name) from None
+
+
+def secret_of(text: str) -> Secret:
+    """A password or HLS secret as written in lists and key files: the text itself, or `hex:` and hex digits."""
+    return Secret.from_hex(text[4:]) if text.startswith("hex:") else Secret(text.encode())
 
 
 def title_from(text: str | None) -> bytes:

@@ -28,6 +28,7 @@ from zoneinfo import ZoneInfo
 
 from drivers.address import parse_address
 from drivers.dlms.security import Key, Secret
+from headend.keys import secret_of
 from headend.vault import KeyType
 from profiles.errors import SettingsError
 from profiles.meter_type import MeterType
@@ -180,11 +181,6 @@ def _system_title(text: str) -> bytes:
     if len(octets) != 8:
         raise SettingsError(f"{text[:40]!r} is not a system title", remedy="write its 8 octets as 16 hex digits")
     return octets
-
-
-def secret_of(text: str) -> Secret:
-    """A password or HLS secret as written in lists and key files: the text itself, or `hex:` and hex digits."""
-    return Secret.from_hex(text[4:]) if text.startswith("hex:") else Secret(text.encode())
 
 
 def _moment(text: str, meter_type: MeterType | None) -> datetime:
