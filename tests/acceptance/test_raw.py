@@ -92,11 +92,10 @@ class Many:
         found: list[tuple[int, str, str]] = [tuple(one) for one in json.loads(done.stdout)]
         return found
 
-    def refusals(self, expected: list[tuple[int, str]]) -> None:
-        """Each run ended with this code, and said this in one line."""
-        for (code, told), (found, out, err), (arguments, _) in zip(
-            expected, self.outcomes(), self._wanted, strict=True
-        ):
+    def refusals(self, expected: list[tuple[int, str]]) -> list[str]:
+        """Each run ended with this code, and said this in one line; those lines."""
+        outcomes = self.outcomes()
+        for (code, told), (found, out, err), (arguments, _) in zip(expected, outcomes, self._wanted, strict=True):
             assert (found, out) == (code, ""), (arguments, err)
             assert told in err, (arguments, err)
             assert err.startswith("headend: "), err
