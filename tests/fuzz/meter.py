@@ -57,8 +57,10 @@ SERVICES: tuple[Callable[[Client], Service[object]], ...] = (
     lambda client: client.action_list((SCRIPT, SCRIPT), (VALUE, VALUE)),
     lambda client: client.access((AccessGet(CLOCK), AccessSet(CLOCK), AccessAction(SCRIPT)), (b"\x00", VALUE, VALUE)),
 )
-RAW, PROTECTED, NOTHING, ACCEPTS, PROVES = range(5)
-"""What a meter can do: say a piece as it is, or protected; nothing; accept the association; prove itself."""
+GET, GET_LIST, SET, _SET_LIST, ACTION, _ACTION_LIST, ACCESS = range(len(SERVICES))
+RAW, PROTECTED, ANSWERS, NOTHING, ACCEPTS, PROVES = TURNS = range(6)
+"""What a meter can do: say a piece as it is, or protected, or that with the request's invoke-id; nothing; accept the
+association; prove itself."""
 
 
 def hold_session(octets: bytes) -> None:
@@ -93,7 +95,8 @@ class Meter:
         self._kind = kind
         self._script = script
         self._counter = 0
-        self._sent = b""
+        self._invoke_id = 0
+        self._transaction_id = b""
         self._client_challenge = b""
         self._dedicated_key: Key | None = None
         self._credentials = Credentials(METER_TITLE, ENCRYPTION_KEY, AUTHENTICATION_KEY, Secret(b"secret"))
@@ -121,7 +124,6 @@ class Meter:
         raise AssertionError("the service does not end")
 
     def _hear(self, octets: bytes) -> None:
-        self._sent = octets
         if octets[:1] == b"\x60":
             asked = acse.decode_aarq(octets)
             self._client_challenge = asked.authentication_value or b""
@@ -132,28 +134,38 @@ class Meter:
             initiate = apdu.decode(request)
             assert isinstance(initiate, apdu.InitiateRequest), "what the client encoded"
             self._dedicated_key = None if initiate.dedicated_key is None else Key(initiate.dedicated_key)
+        elif octets[:1] != b"\x62":
+            protection = self._protection()
+            if protection is not None:
+                opened = protection.unprotect(octets)
+                octets, self._transaction_id = opened.plain, opened.transaction_id
+            self._invoke_id = octets[2]
 
     def _say(self) -> bytes | None:
         """What comes next; None where nothing comes in time."""
         if self.silent or self._script.over:
             return None
-        turn = self._script.choose(5)
+        turn = self._script.choose(len(TURNS))
         if turn == NOTHING:
             return None
         if turn == PROVES:
             return self._proving()
-        says = {RAW: bytes, PROTECTED: self._protected, ACCEPTS: self._accepting}[turn]
+        says = {RAW: bytes, PROTECTED: self._protected, ANSWERS: self._answering, ACCEPTS: self._accepting}[turn]
         return says(self._script.piece())
 
     def _protected(self, plain: bytes) -> bytes:
-        protection = protection_of(
-            self._kind, self._credentials, CLIENT_TITLE, self._take_counter, self._dedicated_key or ENCRYPTION_KEY
-        )
-        return self._by(protection, plain)
+        return self._by(self._protection(), plain)
+
+    def _answering(self, plain: bytes) -> bytes:
+        return self._protected(plain[:2] + bytes([self._invoke_id]) + plain[3:])
+
+    def _protection(self) -> Protection | None:
+        key = self._dedicated_key or ENCRYPTION_KEY
+        return protection_of(self._kind, self._credentials, CLIENT_TITLE, self._take_counter, key)
 
     def _by(self, protection: Protection | None, plain: bytes) -> bytes:
         try:
-            return plain if protection is None else protection.protect(plain)
+            return plain if protection is None else protection.protect(plain, self._transaction_id)
         except HeadEndError:  # nothing that a glo- or ded- APDU can carry
             return plain
 
@@ -180,7 +192,7 @@ class Meter:
             proof: Any = security.answer_challenge(self._kind.mechanism, keys, challenge, self._take_counter)
         except HeadEndError:  # no HLS
             proof = b""
-        return self._protected(apdu.ActionResponseNormal(0xC1, 0, axdr.octet_string(proof)).encode())
+        return self._answering(apdu.ActionResponseNormal(0, 0, axdr.octet_string(proof)).encode())
 
     def _take_counter(self) -> int:
         self._counter += 1

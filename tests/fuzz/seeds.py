@@ -10,7 +10,12 @@ from pathlib import Path
 
 from meter import (
     ACCEPTS,
+    ACCESS,
+    ACTION,
+    ANSWERS,
     CLOCK,
+    GET,
+    GET_LIST,
     KINDS,
     METER_TITLE,
     NOTHING,
@@ -19,6 +24,7 @@ from meter import (
     RAW,
     SCRIPT,
     SERVICES,
+    SET,
 )
 from script import write
 from targets import BARE, FINAL, FRAME_KINDS, FROM_CLIENT, RAW_LINE, SEGMENTED, SERVER, UNNUMBERED, WRAPPED
@@ -68,39 +74,45 @@ def vectors(name: str) -> list[dict[str, str]]:
 def client() -> dict[str, bytes]:
     """A good answer to each service in associations of every kind, and what else can come."""
     answers: tuple[bytes, ...] = (
-        apdu.GetResponseNormal(0xC1, DATA).encode(),
-        apdu.GetResponseWithList(0xC1, (DataResult(DATA), DataResult(error=3))).encode(),
-        apdu.SetResponseNormal(0xC1, 0).encode(),
-        apdu.SetResponseWithList(0xC1, (0, 3)).encode(),
-        apdu.ActionResponseNormal(0xC1, 0, DATA).encode(),
-        apdu.ActionResponseWithList(0xC1, (ActionResult(0, DATA), ActionResult(3))).encode(),
+        apdu.GetResponseNormal(0, DATA).encode(),
+        apdu.GetResponseWithList(0, (DataResult(DATA), DataResult(error=3))).encode(),
+        apdu.SetResponseNormal(0, 0).encode(),
+        apdu.SetResponseWithList(0, (0, 3)).encode(),
+        apdu.ActionResponseNormal(0, 0, DATA).encode(),
+        apdu.ActionResponseWithList(0, (ActionResult(0, DATA), ActionResult(3))).encode(),
         apdu.AccessResponse(0xC000_0001, (DATA,) * 3, tuple(AccessResult(kind, 0) for kind in (1, 2, 3))).encode(),
     )
-    others = {
-        "exception": apdu.ExceptionResponse(2, 6, 100).encode(),
-        "service-error": apdu.ConfirmedServiceError(1, 0, 6).encode(),
-        "push": NOTIFICATION,
-        "get-block": apdu.GetResponseBlock(0xC1, False, 1, DATA).encode(),
-        "set-block": apdu.SetResponseBlock(0xC1, 1).encode(),
-        "action-block": apdu.ActionResponseBlock(0xC1, True, 1, DATA).encode(),
-        "action-next": apdu.ActionResponseNextBlock(0xC1, 1).encode(),
-        "gbt": GeneralBlockTransfer(True, False, 1, 1, 1, answers[0]).encode(),
-    }
-    opening = (ACCEPTS, bytes(16), PROVES)
     release = (RAW, acse.encode_rlre())
-    found = {
-        f"{kind.name}-{number % len(SERVICES)}": write(
-            index, number, *(() if kind.pre_established else opening), PROTECTED, answers[number], *release
-        )
-        for index, kind in enumerate(KINDS)
-        for number in ((index * 2) % len(SERVICES), (index * 2 + 1) % len(SERVICES))
-    }
-    glo = next(index for index, kind in enumerate(KINDS) if kind.name == "open-glo")
-    for number, (name, other) in enumerate(others.items()):
-        found[name] = write(glo, number % len(SERVICES), PROTECTED, other, RAW, other, NOTHING)
-    refusal = acse.encode_aare(result=1, diagnostic=13, user_information=others["service-error"])
-    found["refused"] = write(0, 0, RAW, refusal)
-    return found
+    found = {}
+    for index, kind in enumerate(KINDS):
+        opening = () if kind.pre_established else (ACCEPTS, bytes(16), *(PROVES,) * (kind.mechanism > 1))
+        for number in ((index * 2) % len(SERVICES), (index * 2 + 1) % len(SERVICES)):
+            answer = (PROTECTED if number == ACCESS else ANSWERS, answers[number])
+            found[f"{kind.name}-{number}"] = write(index, number, *opening, *answer, *release)
+    kinds = {kind.name: index for index, kind in enumerate(KINDS)}
+    for name, service, turns in _special():
+        found[name] = write(kinds["open" if name == "gbt" else "open-glo"], service, *turns, NOTHING)
+    refusal = acse.encode_aare(result=1, diagnostic=13, user_information=apdu.ConfirmedServiceError(1, 0, 6).encode())
+    return found | {"refused": write(0, 0, RAW, refusal)}
+
+
+def _special() -> list[tuple[str, int, tuple[int | bytes, ...]]]:
+    """Name, service, and what the meter does: errors, pushes, blocks of every kind."""
+    whole = apdu.encode_results((DataResult(DATA), DataResult(error=3)))
+    get = [apdu.GetResponseBlock(0, number == 2, number, DATA).encode() for number in (1, 2)]
+    get_list = [apdu.GetResponseBlock(0, False, 1, whole[:20]), apdu.GetResponseBlock(0, True, 2, whole[20:])]
+    result = apdu.ActionResponseBlock(0, True, 1, apdu.ActionResponseNormal(0, 0, DATA).encode()[3:]).encode()
+    taken = GeneralBlockTransfer(True, False, 1, 1, 0, apdu.GetResponseNormal(0xC1, DATA).encode()).encode()
+    return [
+        ("exception", GET, (RAW, apdu.ExceptionResponse(2, 6, 100).encode())),
+        ("service-error", GET, (RAW, apdu.ConfirmedServiceError(1, 0, 6).encode())),
+        ("push", GET, (PROTECTED, NOTIFICATION, RAW, NOTIFICATION, ANSWERS, apdu.GetResponseNormal(0, DATA).encode())),
+        ("get-blocks", GET, (ANSWERS, get[0], ANSWERS, get[1])),
+        ("get-list-blocks", GET_LIST, tuple(part for block in get_list for part in (ANSWERS, block.encode()))),
+        ("set-blocks", SET, (ANSWERS, apdu.SetResponseBlock(0, 1).encode(), ANSWERS, b"\xc5\x03\x00\x00\0\0\0\x02")),
+        ("action-blocks", ACTION, (ANSWERS, apdu.ActionResponseNextBlock(0, 1).encode(), ANSWERS, result)),
+        ("gbt", GET, (RAW, taken)),
+    ]
 
 
 def push() -> dict[str, bytes]:
