@@ -92,6 +92,7 @@ def _read(source: Source) -> Iterator[tuple[Quirk, Keys]]:
         raise whole.wrong("quirk", message="must be one or more tables [[quirk]]")
     for index, table in enumerate(entries):
         keys = Keys([source], ("quirk", index), table)
+        keys.take("changes")
         keys.table("changes")
         quirk = Quirk(
             name=keys.text("name"),
