@@ -23,7 +23,7 @@ lint: .venv/.made ## Check style, types and which part imports which
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.made ## Measure decoding and storing (ARGS="-k decode")
+bench: .venv/.made ## Measure decoding, sessions and storing (ARGS="-k decode")
 	@$(BIN)/pytest tests/bench $(ARGS)
 
 fuzz: .venv/.made ## Fuzz the receive paths, SECONDS=600 each (TARGETS="client push ...")
