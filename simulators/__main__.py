@@ -38,6 +38,13 @@ def command(
         Path | None,
         typer.Option(help="CSV with division and government_connections (or installed): shares of the fleet."),
     ] = None,
+    udp: Annotated[bool, typer.Option("--udp", help="Answer by UDP too, on the same port.")] = False,
+    serial: Annotated[
+        str, typer.Option(help="Serve the first meter on this serial port or pseudo-terminal too, by HDLC.")
+    ] = "",
+    mode_e: Annotated[
+        bool, typer.Option("--mode-e", help="On the serial port, wait for the sign-on of an optical head first.")
+    ] = False,
     until_input_ends: Annotated[
         bool,
         typer.Option("--until-input-ends", help="Stop also when standard input ends: with the program that holds it."),
@@ -46,8 +53,8 @@ def command(
 ) -> None:
     """Serve simulated single-phase smart meters until stopped (Ctrl-C or SIGTERM).
 
-    Each meter has ciphered associations, enforced invocation counters and 35 days of block load. The exit code is 1 if
-    any client used an invocation counter twice.
+    Each meter has ciphered associations, enforced invocation counters and 35 days of block load; it speaks wrapper and
+    HDLC on its TCP port. The exit code is 1 if any client used an invocation counter twice.
 
     Example: `headend simulate --meters 3 --registry meters.csv`, then in another terminal
     `headend read tcp://127.1.0.1:4059 block-load --keys meters.csv`
@@ -73,6 +80,9 @@ def command(
             end=_moment(end, now) if end else None,
             ready=ready,
             until_input_ends=until_input_ends,
+            udp=udp,
+            serial=serial,
+            mode_e=mode_e,
         )
     )
     if as_json:

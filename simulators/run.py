@@ -20,9 +20,11 @@ import structlog
 
 from profiles.errors import SettingsError
 from profiles.meter_type import MeterType
+from simulators.datagrams import DatagramServer
 from simulators.expect import write_expected
 from simulators.fleet import Fleet
-from simulators.meter import simulated_meters
+from simulators.meter import simulated_meters, suite_of
+from simulators.serial_port import SerialPort
 from simulators.server import MeterServer, listen, raise_file_limit
 
 log = structlog.get_logger(__name__)
@@ -69,6 +71,9 @@ async def simulate(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     stop: asyncio.Event | None = None,
     until_input_ends: bool = False,
+    udp: bool = False,
+    serial: str = "",
+    mode_e: bool = False,
 ) -> Outcome:
     """Serve the fleet until SIGTERM or SIGINT, or until `stop` where one is given; returns what was noticed.
 
@@ -77,23 +82,36 @@ async def simulate(
     `expect`: file for what every meter must have said for the intervals starting in [start, end), by default from
     commissioning to the last one that has ended. `registry`: file for the meter list, keys included, readable by its
     owner alone.
-    SettingsError where a file or the port can't be had.
+    `udp`: also by UDP, on the same port. `serial`: the first meter also on this serial port, by HDLC, with `mode_e`
+    after a sign-on.
+    SettingsError where a file or a port can't be had.
     """
     listener = listen(port)
     port = listener.getsockname()[1]
     stopped = stop or asyncio.Event()
-    server = MeterServer(simulated_meters(fleet, meter_type, clock))
+    meters = simulated_meters(fleet, meter_type, clock)
+    server, datagrams = MeterServer(meters), DatagramServer(meters)
+    port_of_first = SerialPort(next(iter(meters.values())), serial, mode_e=mode_e) if serial else None
     connections = raise_file_limit(len(fleet) * SPARE_CONNECTIONS)
     if connections < len(fleet):
         log.warning("too_few_open_files", connections=connections, meters=len(fleet), remedy="raise ulimit -n")
     try:
         if registry is not None:
-            _write(registry, lambda stream: fleet.write_registry(stream, port=port, meter_type=meter_type.name), 0o600)
+            suite = suite_of(meter_type)
+            _write(
+                registry,
+                lambda stream: fleet.write_registry(stream, port=port, meter_type=meter_type.name, suite=suite),
+                0o600,
+            )
         if expect is not None:
             period = meter_type.profiles["block_load"].capture_period_s
             first, last = start or fleet.commissioned_at, end or _last_ended(clock(), period)
             _write(expect, lambda stream: write_expected(stream, fleet, first, last, period))
         await server.start(listener=listener)
+        if udp:
+            await datagrams.start(port)
+        if port_of_first is not None:
+            port_of_first.open()
         with (
             _stopped_by_signals(stopped) if stop is None else nullcontext(),
             _stopped_by_end_of_input(stopped) if until_input_ends else nullcontext(),
@@ -103,6 +121,9 @@ async def simulate(
                 ready(Ready(len(fleet), hosts[0], hosts[-1], port, connections))
             await stopped.wait()
     finally:
+        if port_of_first is not None:
+            port_of_first.close()
+        await datagrams.close()
         await server.close()
         listener.close()
     return _outcome(server)

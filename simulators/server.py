@@ -1,5 +1,7 @@
 """One process, one listening socket, thousands of meters: each answers at its own address in 127.0.0.0/8.
 
+Wrapper and HDLC are served on the same port; the first octet of a connection tells which it is.
+
 The one rule: a meter is told by the local address that its connection came in on, and a connection that came in on
 anything but 127.0.0.0/8 is dropped before an octet of it is read, though the socket listens on every address (only so
 can one socket answer for a whole /8). What a connection does wrong ends that connection and nothing else.
@@ -17,15 +19,13 @@ from typing import cast
 
 import structlog
 
-from drivers.dlms.wrapper import Frame, Unwrapper, wrap
-from profiles.errors import ProtocolError, SettingsError
-from simulators.association import Connection
+from profiles.errors import LinkError, ProtocolError, SettingsError
+from simulators.lines import Line, line_of
 from simulators.meter import SimulatedMeter
+from simulators.refusals import HangUp
 
 IDLE_S = 180.0
 """A connection that nothing came on for so long is closed."""
-MAX_REQUEST = 2048
-"""The largest APDU that a meter takes; a longer one closes the connection."""
 CONNECTIONS_PER_METER = 4
 BACKLOG = 4096
 _FILES_BESIDE = 64
@@ -90,6 +90,15 @@ class MeterServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: MeterLink(self), sock=listener, backlog=BACKLOG)
 
+    async def call_in(self, meter: str, host: str, port: int) -> MeterLink:
+        """Have the meter with this address call a head-end that listens; LinkError where nobody does."""
+        loop = asyncio.get_running_loop()
+        try:
+            _, link = await loop.create_connection(lambda: MeterLink(self), host, port, local_addr=(meter, 0))
+        except OSError as error:
+            raise LinkError(f"{host}:{port} can't be called: {error.strerror}") from None
+        return link
+
     async def close(self) -> None:
         """Stop listening and drop every connection."""
         if self._server is not None:
@@ -108,8 +117,8 @@ class MeterServer:
         """How many invocation counters came twice under one key, over all meters."""
         return sum(meter.record.repeats for meter in self.meters.values())
 
-    def admit(self, link: MeterLink, local_address: object) -> Connection | None:
-        """The connection to the meter at this local address, or None where there is nothing to connect to."""
+    def admit(self, link: MeterLink, local_address: object) -> SimulatedMeter | None:
+        """The meter at this local address, or None where there is none, or it takes no more connections."""
         host = str(local_address[0]) if isinstance(local_address, tuple) else ""
         meter = self.meters.get(host) if is_loopback(local_address) else None
         if meter is None:
@@ -120,7 +129,7 @@ class MeterServer:
             return None
         self._per_meter[host] += 1
         self._open[link] = host
-        return meter.connect()
+        return meter
 
     def forget(self, link: MeterLink) -> None:
         """The connection is gone."""
@@ -132,16 +141,16 @@ class MeterServer:
 
 
 class MeterLink(asyncio.Protocol):
-    """One accepted connection: wrapper frames in, wrapper frames out.
+    """One accepted connection: frames in, frames out.
 
     While its peer does not read, nothing more of it is read or answered, so that neither buffer grows.
     """
 
     def __init__(self, server: MeterServer) -> None:
         self._server = server
-        self._unwrapper = Unwrapper(MAX_REQUEST)
         self._transport: asyncio.Transport | None = None
-        self._connection: Connection | None = None
+        self._meter: SimulatedMeter | None = None
+        self._line: Line | None = None
         self._paused = False
         self._idle: asyncio.TimerHandle | None = None
 
@@ -152,17 +161,19 @@ class MeterLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
-        self._connection = self._server.admit(self, transport.get_extra_info("sockname"))
-        if self._connection is None:
+        self._meter = self._server.admit(self, transport.get_extra_info("sockname"))
+        if self._meter is None:
             self._transport.abort()
         else:
             self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._connection is None:
+        if self._meter is None:
             return
         self._watch()
-        self._unwrapper.feed(data)
+        if self._line is None:
+            self._line = line_of(self._meter, data)
+        self._line.feed(data)
         self._answer_all()
 
     def pause_writing(self) -> None:
@@ -179,9 +190,7 @@ class MeterLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._idle is not None:
             self._idle.cancel()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._close_line()
         self._server.forget(self)
 
     def drop(self) -> None:
@@ -191,11 +200,14 @@ class MeterLink(asyncio.Protocol):
 
     def _answer_all(self) -> None:
         try:
-            while not self._paused and self._connection is not None:
-                frame = self._unwrapper.next()
-                if frame is None:
-                    return
-                self._answer(frame, self._connection)
+            while not self._paused and self._line is not None and (octets := self._line.next()) is not None:
+                assert self._transport is not None
+                if octets:
+                    self._transport.write(octets)
+        except HangUp:
+            self._close_line()
+            assert self._transport is not None
+            self._transport.close()
         except ProtocolError as error:
             log.info("connection_closed", reason=error.message)
             self.drop()
@@ -203,15 +215,12 @@ class MeterLink(asyncio.Protocol):
             log.exception("meter_failed")
             self.drop()
 
-    def _answer(self, frame: Frame, connection: Connection) -> None:
-        assert self._transport is not None
-        answer = connection.handle(frame.apdu, frame.source, frame.destination)
-        if answer is None:
-            connection.close()
-            self._connection = None
-            self._transport.close()
-        elif answer:
-            self._transport.write(wrap(frame.destination, frame.source, answer))
+    def _close_line(self) -> None:
+        """Nothing more is answered."""
+        self._meter = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
 
     def _watch(self) -> None:
         """Close the connection when nothing comes for `idle_s`."""
