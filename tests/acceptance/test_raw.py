@@ -8,10 +8,13 @@ import json
 import os
 import pty
 import re
+import select
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -346,14 +349,41 @@ def test_only_so_many_dangerous_acts_go_in_an_hour(terminal: Terminal, meters: M
     assert "was altered" in terminal.refusal(*mode, "--serial", row["serial"], exit_code=3)
 
 
+def test_a_new_password_is_neither_printed_nor_recorded(terminal: Terminal, meters: Meters) -> None:
+    row = meters.rows[4]
+    (terminal.folder / "new").write_text("text:NEWPASSW")
+    password = ("association-ln", "0.0.40.0.2.255", "secret", "@new")
+    done = terminal.run("set", row["address"], *password, *UTILITY, *keys(meters), "--serial", row["serial"])
+    assert done.stdout.splitlines()[1:] == [
+        "before: not readable: the meter answered read-write denied",
+        "set to: redacted",
+        "after: not readable: the meter answered read-write denied",
+    ]
+    assert [line["value"] for line in audit(terminal)] == [{"type": "redacted"}] * 2
+    trusted = {name: row[f"{name.lower()}_key"] for name in ("ENCRYPTION", "AUTHENTICATION")}
+    found = terminal.run(
+        "get",
+        row["address"],
+        *SERIAL,
+        *READER,
+        exit_code=0,
+        given=None,
+        HEADEND_SECRET="NEWPASSW",
+        **{f"HEADEND_{name}_KEY": key for name, key in trusted.items()},
+    )
+    assert row["serial"] in found.stdout
+
+
 # --- at a terminal ---------------------------------------------------------------------------------------------
 
 
-def at_a_terminal(terminal: Terminal, *arguments: str, answers: list[tuple[bytes, str]]) -> tuple[int, bytes]:
+def at_a_terminal(
+    terminal: Terminal, *arguments: str, answers: list[tuple[bytes, str]], term: str = "dumb"
+) -> tuple[int, bytes]:
     """Run it on a pseudo-terminal, and give each answer when its question stands there; exit code and screen."""
     pid, screen = pty.fork()
     if pid == 0:
-        os.execve(HEADEND, [str(HEADEND), *arguments], terminal.environment | {"TERM": "dumb"})
+        os.execve(HEADEND, [str(HEADEND), *arguments], terminal.environment | {"TERM": term})
     shown, seen = b"", 0
     try:
         for question, answer in answers:
@@ -386,6 +416,15 @@ def test_a_person_is_shown_what_is_there_and_asked(terminal: Terminal, meters: M
     code, screen = at_a_terminal(terminal, *cut, answers=[(b"serial number of the meter", row["serial"])])
     assert code == 0, screen
     assert b"after: control_state: enum 0  disconnected" in screen
+
+
+def test_the_octets_that_come_are_counted_on_a_terminal_alone(terminal: Terminal, meters: Meters) -> None:
+    ask = ("profile", meters.address(), BLOCK_LOAD, *READER, *keys(meters), "--columns", "1", "--csv")
+    code, screen = at_a_terminal(terminal, *ask, answers=[], term="xterm")
+    assert code == 0, screen
+    assert re.search(rb"\d bytes/s|[kM]B/s", screen), screen
+    assert b"Traceback" not in screen
+    assert terminal.run(*ask).stderr == ""
 
 
 def test_missing_keys_are_asked_for_and_not_shown(terminal: Terminal, meters: Meters) -> None:
@@ -437,6 +476,40 @@ def test_each_failure_is_one_line_with_its_exit_code(terminal: Terminal, meters:
         for _, _, arguments in cases:
             many.run(*arguments)
         many.refusals([(code, told) for code, told, _ in cases])
+
+
+@contextmanager
+def breaking_after(octets: int, address: str) -> Iterator[str]:
+    """A way to a meter that breaks after so many octets of its answers."""
+    host, _, port = address.removeprefix("tcp://").partition(":")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client, socket.create_connection((host, int(port))) as meter:
+                left = octets
+                while left > 0:
+                    for ready in select.select([client, meter], [], [], LIMIT_S)[0]:
+                        data = ready.recv(4096)
+                        if ready is client:
+                            meter.sendall(data)
+                        else:
+                            client.sendall(data[:left])
+                            left -= len(data)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(LIMIT_S)
+
+
+@pytest.mark.parametrize("octets", [20, 80, 300])
+def test_a_link_that_breaks_in_the_middle_is_said_in_one_line(terminal: Terminal, meters: Meters, octets: int) -> None:
+    """In the answer to the association request, in the first value, in the middle of a list."""
+    with breaking_after(octets, meters.address()) as address:
+        told = terminal.refusal("objects", address, exit_code=4)
+    assert told.startswith(f"{address} · ")
+    assert "closed the connection" in told
 
 
 def test_a_wrong_option_is_said_with_the_usage(terminal: Terminal) -> None:
