@@ -17,6 +17,7 @@ from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.run import run, status
 from headend.cli.simulate import PASS_ON, simulate
+from headend.cli.types import types
 from profiles.errors import HeadEndError
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ app.command("objects")(objects)
 app.command("decode")(decode)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
+app.command("types")(types)
 app.add_typer(meters.app, name="meters")
 app.add_typer(database.app, name="db")
 app.add_typer(vault.app, name="vault")

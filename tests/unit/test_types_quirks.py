@@ -11,6 +11,7 @@ import pytest
 
 from profiles import quirks as declarations
 from profiles.errors import SettingsError
+from profiles.events import event
 from profiles.loader import load_for_nameplate, load_meter_type, meter_types
 from profiles.meter_type import MeterType
 from profiles.objects import AttributeRef, Obis
@@ -127,6 +128,9 @@ CHANGES: dict[str, tuple[str, Look, Any, Any]] = {
     "power-on-of-electricity": (ONE, column("billing", 24), "3/0.0.94.91.13.255/2", "3/1.0.94.91.13.255/2"),
     "billing-date-as-data": (ONE, column("billing", 0), "3/0.0.0.1.2.255/2", "1/0.0.0.1.2.255/2"),
     "extended-esw": (ONE, lambda one: one.event_maker, None, "extended-esw"),
+    "events-csharp-hes": (ONE, lambda one: one.event_maker, None, "csharp-hes"),
+    "events-manipur-hes": (ONE, lambda one: one.event_maker, None, "manipur-hes"),
+    "events-web-hes": (ONE, lambda one: event(85, one.event_maker).kind == "unknown", True, False),
     "pushes-in-clear": (ONE, field("push_rules", "covers"), ("authentication-and-encryption",), ("clear",)),
     "encrypted-pushes-counter-zero": (ONE, field("push_rules", "counter_rises"), True, False),
     "last-gasp-frame": (ONE, doubt("HDLC UI frame"), False, True),
@@ -220,7 +224,7 @@ def test_every_indian_type_has_quirks_to_choose_from() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[[quirk]]\nname = "a"\n', ":1: quirk.0.title: is missing"),
+        ('[[quirk]]\nname = "a"\n', ":1: quirk.0.changes: is missing"),
         (
             '[[quirk]]\nname = "a"\ntitle = "A"\ntypes = ["x"]\nsource = "s"\ncolour = 1\n[quirk.changes]\n',
             ":6: quirk.0.colour: is not a key",
