@@ -51,6 +51,9 @@ _PROTECTED: Final = frozenset(
     }
 )
 
+_TELLING: Final = 40
+"""So many octets of a protected APDU hold what no other has: its invocation counter, or its transaction."""
+
 
 def block_size(max_pdu: int) -> int:
     """The octets of data in a block whose APDU has at most `max_pdu` octets (0: no limit but that of the wrapper)."""
@@ -209,7 +212,9 @@ class BlockTransfer:
             raise
 
     def take(self) -> bytes | None:
-        """The APDU that has come whole, once."""
+        """The APDU that has come whole, once; where we sent no block, a push may be taken so too, before the answer."""
+        if self._aside and not self._blocks and (push := self._aside.take()) is not None:
+            return push
         if self._taken or not self._incoming.whole:
             return None
         self._taken = True
@@ -217,7 +222,7 @@ class BlockTransfer:
 
     def take_unasked(self) -> bytes | None:
         """A push that came whole in blocks of its own, in the middle of our exchange, once."""
-        return self._aside.take() if self._aside else None
+        return self._aside.take() if self._aside and self._blocks else None
 
     def acknowledge(self) -> list[bytes]:
         """Confirm an APDU that came whole and is not answered (a push); nothing where its sender takes nothing."""
@@ -321,10 +326,9 @@ class BlockTransfer:
         if self._unconfirmed or block.data != first.data:
             return True
         # The same octets under protection are the same APDU; in clear they may well be meant once more.
-        protected = first.data[0] in _PROTECTED
-        if self._acknowledged:  # who sent it has heard of us since
-            return not (protected and first.last)
-        return self._incoming.whole and self._final and self._offset >= len(self._apdu) and not protected
+        protected = first.data[0] in _PROTECTED and (first.last or len(first.data) >= _TELLING)
+        over = self._incoming.whole and self._final and self._offset >= len(self._apdu)
+        return not protected and (over or self._acknowledged > 0)  # by now its sender has no reason to repeat it
 
     def _stream(self, window: int) -> list[bytes]:
         """From the first block that the other side lacks, as many as its window takes."""
@@ -368,10 +372,8 @@ class BlockTransfer:
         self._incoming.add(block, none_before=False)
 
     def _is_aside(self, block: GeneralBlockTransfer) -> bool:
-        """Whether the block is of a push: it takes and confirms nothing, though the answer to us would."""
-        if self._answers or block.window or block.acknowledged or not block.data:
-            return False
-        return bool(self._blocks) or self._incoming.begun
+        """Whether the block is of a push, or of an answer whose sender takes nothing back."""
+        return not self._answers and not block.window and not block.acknowledged and bool(block.data)
 
     def _take_aside(self, block: GeneralBlockTransfer) -> None:
         if self._aside is None:
