@@ -1,4 +1,4 @@
-"""A TCP connection as octets: bursts, floods, silence, half and broken connections; on asyncio's own loop and on uvloop."""
+"""A TCP connection as octets: bursts, floods, silence, half and broken connections; on asyncio and on uvloop."""
 
 from __future__ import annotations
 
