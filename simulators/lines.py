@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from drivers.dlms.wrapper import Unwrapper, wrap
+from drivers.hdlc.addresses import server_address
 from drivers.hdlc.frames import FLAG
 from drivers.hdlc.parameters import Parameters
-from drivers.hdlc.server import HdlcServer
+from drivers.hdlc.server import HdlcServer, unnumbered
 from simulators.association import Connection
 from simulators.meter import SimulatedMeter
 from simulators.refusals import HangUp
@@ -33,6 +34,9 @@ class Line(Protocol):
     def next(self) -> bytes | None:
         """What to send now, b"" for nothing; None until more is fed. HangUp, ProtocolError: the line is over."""
 
+    def unasked(self, apdu: bytes, client_sap: int) -> bytes:
+        """What carries an APDU that the meter sends on its own."""
+
     def close(self) -> None:
         """The line is gone."""
 
@@ -42,6 +46,7 @@ class WrapperLine:
 
     def __init__(self, meter: SimulatedMeter) -> None:
         self.connection: Connection = meter.connect(streams=True)
+        self._own_sap = meter.meter_type.server_sap
         self._frames = Unwrapper(MAX_REQUEST)
 
     def feed(self, octets: bytes) -> None:
@@ -58,6 +63,9 @@ class WrapperLine:
         self.connection.further.clear()
         return b"".join(wrap(frame.destination, frame.source, each) for each in answers if each)
 
+    def unasked(self, apdu: bytes, client_sap: int) -> bytes:
+        return wrap(self._own_sap, client_sap, apdu)
+
     def close(self) -> None:
         self.connection.close()
 
@@ -67,6 +75,7 @@ class HdlcLine:
 
     def __init__(self, meter: SimulatedMeter, physical: int | None = None) -> None:
         self._server = HdlcServer(meter.connect(), physical=physical, offered=HDLC_OFFERED, max_request=MAX_REQUEST)
+        self._own = server_address(meter.meter_type.server_sap, physical)
         self._waiting = bytearray()
 
     @property
@@ -86,6 +95,9 @@ class HdlcLine:
         if answer is None:
             raise HangUp
         return answer
+
+    def unasked(self, apdu: bytes, client_sap: int) -> bytes:
+        return unnumbered(client_sap, self._own, apdu)
 
     def close(self) -> None:
         self._server.close()

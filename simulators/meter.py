@@ -26,7 +26,7 @@ from simulators.load import load
 from simulators.model import object_model
 from simulators.objects import CosemObject
 from simulators.refusals import Refused, Result
-from simulators.state import MeterState
+from simulators.state import Destination, MeterState
 
 ZONE = "Asia/Kolkata"
 INACTIVITY_S = 120.0
@@ -67,6 +67,8 @@ class SimulatedMeter:
         self.transactions = TransactionRecord()
         self.client_title = b""
         """Of the client that was let in last: with whom pre-established associations are, and who gets pushes."""
+        self.call_out: Callable[[str, Destination], None] = _nobody
+        """Sends the push with this name; whoever serves the meter sets it."""
         self.holder: Connection | None = None
         self.monotonic = monotonic
         self._seed = seed
@@ -101,6 +103,11 @@ class SimulatedMeter:
         """The meter's own invocation counter for the next APDU that it protects: strictly rising."""
         self._last_sent += 1
         return self._last_sent
+
+    def next_push(self) -> int:
+        """The number of the next push: the 24 bits of its long-invoke-id."""
+        self.state.pushes = (self.state.pushes + 1) & 0xFF_FFFF
+        return self.state.pushes
 
     def busy(self) -> bool:
         """Whether an association is open; one that has been idle for too long is over."""
@@ -218,6 +225,10 @@ class SimulatedMeter:
     def on_wire(self, apdu: bytes) -> bytes | None:
         """The last word on each answer, protected as it is: b"" says nothing, None closes the connection."""
         return apdu
+
+
+def _nobody(name: str, to: Destination) -> None:
+    """A meter that nobody serves calls nobody."""
 
 
 def suite_of(meter_type: MeterType) -> int:

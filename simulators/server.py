@@ -15,19 +15,25 @@ import resource
 import socket
 from collections import Counter
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import cast
 
 import structlog
 
-from profiles.errors import LinkError, ProtocolError, SettingsError
+from profiles.errors import HeadEndError, LinkError, ProtocolError, SettingsError
 from simulators.lines import Line, line_of
 from simulators.meter import SimulatedMeter
+from simulators.push import push, push_kind
+from simulators.push_sender import send_push
 from simulators.refusals import HangUp
+from simulators.state import Destination
 
 IDLE_S = 180.0
 """A connection that nothing came on for so long is closed."""
 CONNECTIONS_PER_METER = 4
 BACKLOG = 4096
+MAX_PUSHING = 1024
+"""Pushes that are on their way at one time."""
 _FILES_BESIDE = 64
 """Descriptors that the process needs beside its connections."""
 
@@ -81,6 +87,9 @@ class MeterServer:
         self._open: dict[MeterLink, str] = {}
         self._per_meter: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
+        self._pushing: set[asyncio.Task[None]] = set()
+        for meter in meters.values():
+            meter.call_out = partial(self._call_out, meter)
 
     async def start(self, port: int = 0, listener: socket.socket | None = None) -> None:
         """Listen on `port` (0: a free one), or on a socket that listens already."""
@@ -103,9 +112,32 @@ class MeterServer:
         """Stop listening and drop every connection."""
         if self._server is not None:
             self._server.close()
+        for task in self._pushing:
+            task.cancel()
         for link in list(self._open):
             link.drop()
         await asyncio.sleep(0)
+
+    def interject(self, meter: str, apdu: bytes, client_sap: int) -> None:
+        """Have the meter with this address say something on each of its open connections, though nobody asked."""
+        for link, host in self._open.items():
+            if host == meter:
+                link.say(apdu, client_sap)
+
+    def _call_out(self, meter: SimulatedMeter, name: str, to: Destination) -> None:
+        if len(self._pushing) >= MAX_PUSHING:
+            log.warning("push_dropped", meter=meter.identity.serial)
+            return
+        task = asyncio.get_running_loop().create_task(self._push(meter, name, to))
+        self._pushing.add(task)
+        task.add_done_callback(self._pushing.discard)
+
+    @staticmethod
+    async def _push(meter: SimulatedMeter, name: str, to: Destination) -> None:
+        try:
+            await send_push(meter, [push(meter, name)], to, push_kind(meter.meter_type).client_sap)
+        except HeadEndError as error:
+            log.warning("push_failed", meter=meter.identity.serial, reason=error.message)
 
     @property
     def links(self) -> Collection[MeterLink]:
@@ -192,6 +224,11 @@ class MeterLink(asyncio.Protocol):
             self._idle.cancel()
         self._close_line()
         self._server.forget(self)
+
+    def say(self, apdu: bytes, client_sap: int) -> None:
+        """An APDU that nobody asked for."""
+        if self._transport is not None and self._line is not None:
+            self._transport.write(self._line.unasked(apdu, client_sap))
 
     def drop(self) -> None:
         """Cut the connection now."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from profiles.objects import Obis
+
+TCP, UDP, HDLC = 0, 1, 5
+"""Transport services of a push destination (Blue Book, class 40)."""
 DISCONNECTED, CONNECTED, READY = 0, 1, 2
 """Control states of the disconnect control (Blue Book, class 70)."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Destination:
-    """Where pushes go: transport service (0 TCP, 1 UDP, 5 HDLC), and its address."""
+    """Where a push goes: transport service, and HOST:PORT."""
 
-    service: int = 0
+    service: int = TCP
     address: bytes = b""
 
 
@@ -29,4 +33,7 @@ class MeterState:
     control_state: int = CONNECTED
     control_mode: int = 4
     users: dict[int, str] = field(default_factory=dict)
-    push_to: Destination = field(default_factory=Destination)
+    push_to: dict[Obis, Destination] = field(default_factory=dict)
+    """By the logical name of the push setup."""
+    pushes: int = 0
+    """How many were made, which numbers them."""

@@ -19,6 +19,7 @@ FIRMWARE: Final = Obis(1, 0, 0, 2, 0)
 BLOCK_PERIOD: Final = Obis(1, 0, 0, 8, 4)
 DEMAND_PERIOD: Final = Obis(1, 0, 0, 8, 0)
 MESSAGE: Final = Obis(0, 0, 96, 13, 0)
+STATUS_BITS: Final = 128
 MAX_MESSAGE: Final = 32_768
 """Octets of the message to the consumer: enough for a write in many blocks."""
 
@@ -45,12 +46,19 @@ def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
         MESSAGE: data(lambda meter, _: axdr.octet_string(meter.state.message), _set_message),
         event_log.EVENT_CODE.obis: data(lambda meter, _: axdr.uint16(event_log.last_code(meter))),
         **{obis: data(read, public=obis in _PUBLIC) for obis, read in NAMEPLATE},
+        **_status_word(meter_type),
         **{
             kind.invocation_counter: data(lambda meter, _: axdr.uint32(meter.last_received), public=True)
             for kind in meter_type.associations.values()
             if kind.invocation_counter is not None
         },
     }
+
+
+def _status_word(meter_type: MeterType) -> dict[Obis, CosemObject]:
+    """The event status word of the type, if it has one: nothing is wrong with the meter."""
+    status = meter_type.status_word
+    return {} if status is None else {status.word.obis: data(lambda *_: axdr.bit_string("0" * STATUS_BITS))}
 
 
 def _set_block_period(meter: SimulatedMeter, _: Association, value: bytes) -> None:
