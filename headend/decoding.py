@@ -66,13 +66,13 @@ def octets_of(capture: str) -> bytes:
     with suppress(OSError, ValueError):  # hex digits are too long a name, and a NUL is in none
         if file.is_file():
             return _read(file)
-    with suppress(ProtocolError):
+    try:
         octets_of_hex(capture)
-        return capture.encode()
-    if os.sep in capture or (file.suffix and not capture.strip(".").isdigit()):
-        raise SettingsError(f"there is no file {capture!r}")
-    octets_of_hex(capture)
-    raise SettingsError(f"{capture!r} is neither a file nor hex digits")
+    except ProtocolError:
+        if os.sep in capture or file.suffix:
+            raise SettingsError(f"there is no file {capture!r}") from None
+        raise
+    return capture.encode()
 
 
 def _read(file: Path) -> bytes:

@@ -59,6 +59,15 @@ def find_bare(octets: bytes, hidden: frozenset[int]) -> Framed:
     return found
 
 
+def is_apdu(octets: bytes) -> bool:
+    """Whether the octets are one APDU, data and all, protected or not."""
+    try:
+        _check(octets, hidden=False)
+    except ProtocolError:
+        return False
+    return True
+
+
 def _size(octets: bytes) -> int:
     """Where the APDU ends that begins here."""
     if not octets:

@@ -96,6 +96,13 @@ class Framed:
     """Octets in sound frames."""
     passed_over: int = 0
     """Octets between them."""
+    begins: int = 0
+    """Where the first thing stands that looks like a frame."""
+
+    @property
+    def reach(self) -> int:
+        """How far what looks like a frame at the very beginning was understood; -1 where nothing there does."""
+        return self.stops[0].offset if self.stops and self.begins <= 1 else -1
 
 
 def talkers(source: object, destination: object) -> str:

@@ -28,9 +28,12 @@ def find_hdlc(octets: bytes, hidden: frozenset[int]) -> Framed:
     no_header: Stop | None = None
     at = end = 0
     while (start := _next_start(octets, at)) is not None:
+        if not (found.understood or found.stops or no_header):
+            found.begins = start
         size = _announced(octets, start)
         if size is None:
-            no_header = no_header or Stop(_header_end(octets, start), "no sound header of an HDLC frame")
+            if not found.stops:
+                no_header = no_header or Stop(_header_end(octets, start), "no sound header of an HDLC frame")
             at = start + 1
             continue
         if start + size > len(octets):
@@ -51,7 +54,8 @@ def find_hdlc(octets: bytes, hidden: frozenset[int]) -> Framed:
         at = end = start + size
         _take(found, assemblies, frame, start, size)
     if not found.understood:
-        found.stops += [no_header] if no_header is not None and not found.stops else []
+        # Where nothing is a frame, this is where the first thing that looked like one ends.
+        found.stops[:0] = [] if no_header is None else [no_header]
         return found
     found.passed_over += len(octets) - end - octets[end:].count(FLAG)
     for assembly in assemblies.values():

@@ -38,6 +38,8 @@ def find_mbus(octets: bytes) -> Framed:
         if size is None:
             at += 1
             continue
+        if not (found.understood or found.stops):
+            found.begins = at
         stop = _fault(octets, at, size)
         if stop is not None:
             found.stops.append(stop)

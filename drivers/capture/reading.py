@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from drivers.capture.bare import find_bare
 from drivers.capture.conversation import Conversation, Grade, Message, Problem
-from drivers.capture.framing import Frame, Framed, Stop, Unit
+from drivers.capture.framing import Frame, Framed, Unit
 from drivers.capture.hdlc import find_hdlc
 from drivers.capture.mbus import find_mbus
 from drivers.capture.network import streams_of_packets
@@ -98,22 +98,18 @@ def _framed(stream: Stream) -> Framed:
     """By the framing that explains most; where none explains anything, the one that got furthest."""
     octets, hidden = stream.octets, stream.hidden
     tried = [find_bare(octets, hidden), find_hdlc(octets, hidden), find_wrapper(octets), find_mbus(octets)]
-    return max(tried, key=lambda framed: (framed.understood, _furthest(framed.stops)))
-
-
-def _furthest(stops: Iterable[Stop]) -> int:
-    return max((stop.offset for stop in stops), default=-1)
+    return max(tried, key=lambda framed: (framed.understood, framed.reach))
 
 
 def _nothing_in(captured: Sequence[tuple[Stream, Framed]], explained: Explained) -> ProtocolError:
     """The error for a capture of which no stream is understood: where the one that got furthest stops."""
-    stops = [(stop.offset, stream.name, stop.reason) for stream, framed in captured for stop in framed.stops]
-    if not stops:
+    stopped = [(stream, framed.stops[0]) for stream, framed in captured if framed.reach >= 0]
+    if not stopped:
         if explained.problems:
             return not_dlms("", explained.problems[0].octet, explained.problems[0].text)
         return not_dlms("", 0, "no TCP or UDP is in it")
-    offset, name, reason = max(stops, key=lambda stop: stop[0])
-    return not_dlms(name, offset, reason)
+    stream, stop = max(stopped, key=lambda one: one[1].offset)
+    return not_dlms(stream.name, stop.offset, stop.reason)
 
 
 def _problems(stream: Stream, framed: Framed) -> list[Problem]:

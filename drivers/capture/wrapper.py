@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
+from drivers.capture.bare import is_apdu
 from drivers.capture.framing import FIRST_OCTETS, Frame, Framed, Stop, Unit, talkers
 from drivers.dlms.wrapper import VERSION
 
 _HEADER: Final = struct.Struct(">4H")
 _VERSION: Final = VERSION.to_bytes(2, "big")
+_LIKELY: Final = re.compile(_VERSION + b"(?s:.{6})[" + re.escape(bytes(sorted(FIRST_OCTETS))) + b"]")
+"""A header, and what an APDU begins with."""
+_MAX_TRIES: Final = 256
+"""Places that are looked at each time that a frame is missing: in noise there are any number of likely ones."""
 
 
 def find_wrapper(octets: bytes) -> Framed:
@@ -61,9 +67,14 @@ def _fault(octets: bytes, at: int) -> Stop | None:
 
 
 def _next_start(octets: bytes, at: int) -> int:
-    """Where the next whole frame may be; the end of the octets where there is none."""
-    while (at := octets.find(_VERSION, at)) >= 0:
-        if _fault(octets, at) is None:
+    """Where the next whole frame with an APDU in it may be; the end of the octets where there is none."""
+    for _ in range(_MAX_TRIES):
+        found = _LIKELY.search(octets, at)
+        if found is None:
+            break
+        at = found.start()
+        start = at + _HEADER.size
+        if _fault(octets, at) is None and is_apdu(octets[start : start + _HEADER.unpack_from(octets, at)[3]]):
             return at
         at += 1
     return len(octets)
