@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
 
@@ -30,6 +30,9 @@ Step = Send | Receive
 Service = Generator[Step, bytes | None, T]
 
 
+_RECEIVE: Final = Receive()
+
+
 def exchange(apdu: bytes) -> Service[bytes]:
     """Send one APDU and return the next that comes: the common short form."""
     yield Send(apdu)
@@ -38,6 +41,6 @@ def exchange(apdu: bytes) -> Service[bytes]:
 
 def receive() -> Service[bytes]:
     """Return the next APDU that comes."""
-    apdu = yield Receive()
+    apdu = yield _RECEIVE
     assert apdu is not None, "a driver answers Receive with an APDU"
     return apdu

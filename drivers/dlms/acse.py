@@ -286,6 +286,8 @@ def _element(octets: bytes, at: int, name: str) -> tuple[int, int, int]:
 
 def _inner(value: bytes, tag: int, name: str) -> bytes:
     """The value of the one element inside an explicitly tagged field."""
+    if value[:2] == bytes((tag, (len(value) - 2) & 0x7F)) and len(value) < 0x82:
+        return value[2:]
     found, begin, end = _element(value, 0, name)
     if found != tag:
         raise ProtocolError(f"{name}: {found:02x} inside a field where {tag:02x} has to stand")

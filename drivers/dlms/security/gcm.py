@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.dlms.security.keys import Key
-from drivers.dlms.security.suites import AUTHENTICATION, BOTH, ENCRYPTION, suite_of
+from drivers.dlms.security.suites import AUTHENTICATION, BOTH, ENCRYPTION, KEY_OCTETS, suite_of
 from profiles.errors import SecurityError
 
 TAG_OCTETS: Final = 12
@@ -53,7 +53,9 @@ def protect(
 
     SecurityError where the control, the keys for it, the title or the counter can't be used.
     """
-    _check(security_control, encryption_key, authentication_key)
+    size = KEY_OCTETS.get(security_control)
+    if encryption_key.size != size or authentication_key.size != size:
+        raise _unfit(security_control, encryption_key, authentication_key)
     iv = _iv(system_title, counter)
     control = security_control.to_bytes(1, "big")
     header = control + iv[TITLE_OCTETS:]
@@ -81,7 +83,9 @@ def unprotect(
     SecurityError where it is protected otherwise than required, where its counter is not above `last_counter`
     (None: not checked), or where its tag does not fit. The new counter is for the caller to keep.
     """
-    _check(required_control, encryption_key, authentication_key)
+    size = KEY_OCTETS.get(required_control)
+    if encryption_key.size != size or authentication_key.size != size:
+        raise _unfit(required_control, encryption_key, authentication_key)
     counter = _read_header(required_control, protected)
     if last_counter is not None and counter <= last_counter:
         raise SecurityError(f"invocation counter {counter} is not above the last one, {last_counter}: replay refused")
@@ -132,9 +136,8 @@ def _iv(system_title: bytes, counter: int) -> bytes:
     return system_title + counter.to_bytes(4, "big")
 
 
-def _check(control: int, encryption_key: Key, authentication_key: Key) -> None:
+def _unfit(control: int, *keys: Key) -> SecurityError:
+    """What to raise where a control can't be used, or not with these keys."""
     suite = suite_of(control)
-    size = suite.key_octets
-    if len(encryption_key.octets) != size or len(authentication_key.octets) != size:
-        wrong = next(len(key.octets) for key in (encryption_key, authentication_key) if len(key.octets) != size)
-        raise SecurityError(f"{suite.name} has keys of {size} octets, not {wrong}")
+    wrong = next(key.size for key in keys if key.size != suite.key_octets)
+    return SecurityError(f"{suite.name} has keys of {suite.key_octets} octets, not {wrong}")

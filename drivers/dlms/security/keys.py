@@ -52,7 +52,7 @@ class Secret:
 class Key(Secret):
     """An AES key: 16 octets in security suites 0 and 1, 32 octets in suite 2."""
 
-    __slots__ = ("_gcm",)
+    __slots__ = ("_gcm", "size")
 
     def __init__(self, octets: bytes) -> None:
         if len(octets) not in (16, 32):
@@ -60,6 +60,7 @@ class Key(Secret):
                 f"a key has 16 octets (32 hex digits), or 32 octets in security suite 2, not {len(octets)}"
             )
         super().__init__(octets)
+        self.size = len(self._octets)
         self._gcm: AESGCM | None = None
 
     @classmethod

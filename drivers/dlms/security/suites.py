@@ -59,6 +59,10 @@ _BY_CONTROL: Final = {
 }
 
 
+KEY_OCTETS: Final = {control: suite.key_octets for control, suite in _BY_CONTROL.items()}
+"""Security control octet: the octets of its keys; those that can't be used are missing."""
+
+
 def suite_of(control: int) -> Suite:
     """The suite that a security control octet names.
 
