@@ -1,9 +1,9 @@
 """Do all sorts of things with one meter by gurux-dlms' client: a program of its own, since gurux-dlms is GPL; no test
 imports it.
 
-Takes JSON on stdin and prints JSON. In: host, port, hdlc, physical; client, mechanism, secret; security (null, or suite,
-policy, keys in hex, client_title, counter); protection, dedicated; max_pdu; steps, each a list of its name (`step_...`)
-and what it takes. Out: an answer for each step: A-XDR in hex, values of a list as it decodes them, {"error": result}.
+Takes JSON on stdin and prints JSON. In: host, port, hdlc, physical; client, mechanism, secret; security (null, or
+suite, policy, keys in hex, client_title, counter), ciphered, protection, dedicated; max_pdu; steps, each a list of its
+name (`step_...`) and what it takes. Out: an answer for each step: A-XDR in hex, values of a list as it decodes them, {"error": result}.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import Any
 
-from gurux_dlms import GXByteBuffer, GXDateTime, GXDLMSAccessItem, GXDLMSClient, GXReplyData
+from gurux_dlms import GXByteBuffer, GXDLMSAccessItem, GXDLMSClient, GXReplyData
 from gurux_dlms.enums import AccessServiceCommandType, Authentication, Conformance, InterfaceType, Security
 from gurux_dlms.internal._GXCommon import _GXCommon
 from gurux_dlms.internal._GXDataInfo import _GXDataInfo
@@ -26,7 +26,7 @@ from gurux_dlms.secure import GXDLMSSecureClient
 TIMEOUT_S = 20.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The meter answered with a data-access-result or an action-result other than success."""
 
 
@@ -92,13 +92,13 @@ class Steps:
     def do(self, step: list[Any]) -> Any:
         try:
             return getattr(self, f"step_{step[0]}")(*step[1:])
-        except Refused as refusal:
+        except RefusedError as refusal:
             return {"error": refusal.args[0]}
 
     def _data(self, requests: Any) -> GXReplyData:
         reply = self.meter.exchange(requests)
         if reply.error:
-            raise Refused(int(reply.error))
+            raise RefusedError(int(reply.error))
         return reply
 
     def _object(self, class_id: int, obis: str) -> Any:

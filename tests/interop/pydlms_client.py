@@ -99,6 +99,7 @@ class Steps:
 
 
 def security_of(wanted: dict[str, Any]) -> SecurityContext:
+    """Of its two readings of what general-ciphering authenticates, and of what general-signing signs, ours."""
     suite = wanted["suite"]
 
     def octets(name: str) -> bytes | None:
@@ -123,6 +124,8 @@ def security_of(wanted: dict[str, Any]) -> SecurityContext:
         peer_signing_key=public("peer_signing_key"),
         key_agreement_key=private("agreement_key"),
         peer_key_agreement_key=public("peer_agreement_key"),
+        general_aad="with-header",
+        signing_form="length-prefixed-content",
     )
 
 

@@ -67,7 +67,9 @@ def reading_a_long_list(meter: SimulatedMeter) -> list[TourStep]:
     """GET with a list that comes in blocks."""
     identity, rows = axdr.visible_string(meter.identity.serial), axdr.array(meter.rows(None))
     period = axdr.uint16(meter.state.demand_period_s)
-    return [(["get_list", [SERIAL, [7, BLOCK_LOAD, 2], DEMAND_PERIOD]], [one.hex() for one in (identity, rows, period)])]
+    return [
+        (["get_list", [SERIAL, [7, BLOCK_LOAD, 2], DEMAND_PERIOD]], [one.hex() for one in (identity, rows, period)])
+    ]
 
 
 def selecting(meter: SimulatedMeter) -> list[TourStep]:
@@ -160,8 +162,16 @@ def all_at_once() -> list[TourStep]:
 def reading_at_once(meter: SimulatedMeter) -> list[TourStep]:
     """ACCESS for nothing but reads."""
     null, serial = axdr.null().hex(), axdr.visible_string(meter.identity.serial).hex()
-    asked = [["get", *one, null] for one in (SERIAL, NO_SUCH, DEMAND_PERIOD)]
-    return [(["access", asked], [[0, serial], [4, null], [0, axdr.uint16(1800).hex()]])]
+    asked = [["get", *one, null] for one in (SERIAL, NO_SUCH, [7, BLOCK_LOAD, 4])]
+    return [(["access", asked], [[0, serial], [4, null], [0, axdr.uint32(900).hex()]])]
+
+
+def in_long_blocks(meter: SimulatedMeter) -> list[TourStep]:
+    """One request that is too long for its service's own blocks to be wanted, and an answer that has none of its own."""
+    long, null = axdr.octet_string(LONG).hex(), axdr.null().hex()
+    asked = [["get", *MESSAGE, null], ["get", 7, BLOCK_LOAD, 2, null]]
+    answered = [[0, long], [0, axdr.array(meter.rows(None)).hex()]]
+    return [(["set", *MESSAGE, long], None), (["access", asked], answered)]
 
 
 def viewed(listed: Iterable[ListedObject]) -> list[list[Any]]:
