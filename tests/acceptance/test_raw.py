@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import pty
 import re
 import select
 import socket
@@ -17,61 +15,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from many import Many
-from terminal import HEADEND, LIMIT_S, Meters, Terminal
+from raw_ways import MESSAGE, READER, SERIAL, SWITCH, UTILITY, at_a_terminal, keys, said
+from terminal import LIMIT_S, Meters, Terminal
 
 from drivers.dlms.security import PrivateKey
-from headend.audit_file import AuditFile
 from simulators.fleet import Fleet
 
 BLOCK_LOAD, SCALERS = "1.0.99.1.0.255", "1.0.94.91.4.255"
-SWITCH = ("disconnect-control", "0.0.96.3.10.255")
-DEMAND_PERIOD, MESSAGE = ("data", "1.0.0.8.0.255", "value"), ("data", "0.0.96.13.0.255", "value")
-SERIAL = ("data", "0.0.96.1.0.255", "value")
-READER = ("--client", "32", "--mechanism", "lls", "--security", "both", "--counter-object", "0.0.43.1.2.255")
-UTILITY = ("--client", "48", "--mechanism", "aes", "--security", "both", "--counter-object", "0.0.43.1.3.255")
-
-
-@pytest.fixture(scope="module")
-def meters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meters]:
-    """One fleet for all; each test changes another meter of it."""
-    terminal = Terminal(tmp_path_factory.mktemp("fleet"))
-    meters = terminal.meters(6, days=3)
-    yield meters
-    meters.stop()
-    terminal.close()
-
-
-def keys(meters: Meters) -> tuple[str, str]:
-    return ("--keys", str(meters.registry))
-
-
-def said(terminal: Terminal, *arguments: str | Path) -> Any:
-    """What it prints as JSON."""
-    return json.loads(terminal.run(*arguments, "--json").stdout)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
 
 
-def test_an_attribute_is_shown_with_its_names_type_and_meaning(terminal: Terminal, meters: Meters) -> None:
-    address, serial = meters.address(), meters.rows[0]["serial"]
+def test_an_attribute_is_shown_with_its_names_type_and_meaning(terminal: Terminal, fleet: Meters) -> None:
+    address, serial = fleet.address(), fleet.rows[0]["serial"]
     assert terminal.run("get", address, *SERIAL).stdout == (
         f"1 Data · 0.0.96.1.0.255 Serial number · 2 value\nvisible-string '{serial}'\n"
     )
     clock = terminal.run("get", address, "8", "clock", "time").stdout
     assert re.search(r"^octet-string 07[0-9a-f]{22}  20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d$", clock, re.MULTILINE)
     listed = terminal.run(
-        "get", address, *READER, *keys(meters), "profile-generic", BLOCK_LOAD, "capture_objects"
+        "get", address, *READER, *keys(fleet), "profile-generic", BLOCK_LOAD, "capture_objects"
     ).stdout
     assert "    obis: octet-string 0000010000ff  0.0.1.0.0.255 Clock\n" in listed
-    found = said(terminal, "get", address, *READER, *keys(meters), "7", "1-0:99.1.0", "4")
+    found = said(terminal, "get", address, *READER, *keys(fleet), "7", "1-0:99.1.0", "4")
     assert found == {
         "address": address,
-        "system_title": meters.rows[0]["system_title"],
+        "system_title": fleet.rows[0]["system_title"],
         "class_id": 7,
         "class_name": "Profile generic",
         "obis": BLOCK_LOAD,
@@ -82,9 +55,9 @@ def test_an_attribute_is_shown_with_its_names_type_and_meaning(terminal: Termina
     }
 
 
-def test_the_objects_are_listed_with_names_and_rights(terminal: Terminal, meters: Meters) -> None:
-    public = said(terminal, "objects", meters.address())
-    utility = said(terminal, "objects", meters.address(), *UTILITY, *keys(meters))
+def test_the_objects_are_listed_with_names_and_rights(terminal: Terminal, fleet: Meters) -> None:
+    public = said(terminal, "objects", fleet.address())
+    utility = said(terminal, "objects", fleet.address(), *UTILITY, *keys(fleet))
     assert 5 < len(public) < len(utility)
     rights = {one["obis"]: one for one in utility}
     switch = rights[SWITCH[1]]
@@ -99,23 +72,23 @@ def test_the_objects_are_listed_with_names_and_rights(terminal: Terminal, meters
         "access": ["read"],
         "selectors": [1, 2],
     }
-    table = terminal.run("objects", meters.address()).stdout
+    table = terminal.run("objects", fleet.address()).stdout
     assert re.search(r"^ +8 +Clock +0 +0\.0\.1\.0\.0\.255 +Clock +1-", table, re.MULTILINE)
     assert table.endswith(f"{len(public)} objects\n")
 
 
-def test_rows_of_a_profile_are_what_the_meter_recorded(terminal: Terminal, meters: Meters) -> None:
-    ask = ("profile", meters.address(), BLOCK_LOAD, *READER, *keys(meters), "--zone", "Asia/Kolkata")
+def test_rows_of_a_profile_are_what_the_meter_recorded(terminal: Terminal, fleet: Meters) -> None:
+    ask = ("profile", fleet.address(), BLOCK_LOAD, *READER, *keys(fleet), "--zone", "Asia/Kolkata")
     found = said(terminal, *ask, "--last", "24h", "--scalers", SCALERS)
     names = [column["obis"] for column in found["columns"]]
     assert names[0] == "0.0.1.0.0.255"
     units = {column["obis"]: column["unit"] for column in found["columns"]}
     assert (units["1.0.1.29.0.255"], units["1.0.12.27.0.255"], units["0.0.1.0.0.255"]) == ("Wh", "V", None)
-    with meters.expect.open() as lines:
+    with fleet.expect.open() as lines:
         expected = {
             (datetime.fromisoformat(row["start"]).timestamp() + 900): row
             for row in csv.DictReader(lines)
-            if row["serial"] == meters.rows[0]["serial"]
+            if row["serial"] == fleet.rows[0]["serial"]
         }
     compared = 0
     for row in found["rows"]:
@@ -128,8 +101,8 @@ def test_rows_of_a_profile_are_what_the_meter_recorded(terminal: Terminal, meter
     assert len(found["rows"]) in (96, 97)
 
 
-def test_rows_and_columns_are_chosen_by_number_and_printed_as_csv_and_table(terminal: Terminal, meters: Meters) -> None:
-    ask = ("profile", meters.address(), BLOCK_LOAD, *READER, *keys(meters))
+def test_rows_and_columns_are_chosen_by_number_and_printed_as_csv_and_table(terminal: Terminal, fleet: Meters) -> None:
+    ask = ("profile", fleet.address(), BLOCK_LOAD, *READER, *keys(fleet))
     lines = list(
         csv.reader(
             io.StringIO(
@@ -151,7 +124,7 @@ def test_rows_and_columns_are_chosen_by_number_and_printed_as_csv_and_table(term
     assert "no scaler was found for 3/1.0.12.27.0.255/2" in done.stderr
     # A type knows where the scalers are, and which association reads.
     typed = terminal.run(
-        "profile", meters.address(), BLOCK_LOAD, "--type", "is15959-1ph", *keys(meters), "--from", "today", "--csv"
+        "profile", fleet.address(), BLOCK_LOAD, "--type", "is15959-1ph", *keys(fleet), "--from", "today", "--csv"
     )
     assert typed.stderr == ""
     assert "3/1.0.12.27.0.255/2 [V]" in typed.stdout
@@ -201,8 +174,8 @@ def meter_type(folder: Path) -> Path:
     bundled = Path(sys.modules["profiles"].__path__[0]) / "types" / "is15959-1ph.toml"
     text = re.sub(r"(security_control = 0x[123])0", r"\g<1>1", bundled.read_text())
     sections = []
-    for number, (name, (keys, _)) in enumerate(WAYS.items(), 101):
-        own = {"client_sap": number, "mechanism": 0, "security_control": 0, "max_pdu": 2048} | keys
+    for number, (name, (stated, _)) in enumerate(WAYS.items(), 101):
+        own = {"client_sap": number, "mechanism": 0, "security_control": 0, "max_pdu": 2048} | stated
         own |= {"logical_name": f"0.0.40.0.{number}.255"}
         lines = [f"{key} = {json.dumps(value)}" for key, value in own.items()]
         sections.append("\n".join([f"[associations.way_{name}]", *lines, ""]))
@@ -212,7 +185,7 @@ def meter_type(folder: Path) -> Path:
     return file
 
 
-def write_keys(folder: Path, meters: Meters) -> tuple[str, ...]:
+def write_keys(folder: Path, fleet: Meters) -> tuple[str, ...]:
     """Every key of the first meter, in files; the options that name them."""
     found = Fleet(1, 1, {"Simulated": 1}, datetime.now(UTC)).keys(0, suite=1)
     assert found.pairs is not None
@@ -228,7 +201,7 @@ def write_keys(folder: Path, meters: Meters) -> tuple[str, ...]:
         "lls_secret": found.lls.octets.decode(),
         "hls_secret": found.hls.octets.decode(),
     }
-    assert texts["encryption_key"] == meters.rows[0]["encryption_key"].lower()
+    assert texts["encryption_key"] == fleet.rows[0]["encryption_key"].lower()
     file.write_text("\n".join(f'{name} = "{text}"' for name, text in texts.items()))
     return ("--keys", str(file))
 
@@ -254,172 +227,11 @@ def test_every_association_is_reached_by_options_alone(terminal: Terminal) -> No
     meters.stop()
 
 
-# --- changing --------------------------------------------------------------------------------------------------
-
-
-def audit(terminal: Terminal) -> list[dict[str, Any]]:
-    file = terminal.folder / "state" / "headend" / "audit.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def test_set_shows_before_and_after_and_takes_what_get_printed(terminal: Terminal, meters: Meters) -> None:
-    address, way = meters.address(1), (*UTILITY, *keys(meters))
-    was = terminal.run("get", address, *DEMAND_PERIOD, *way, "--json").stdout
-    value = json.loads(was)["data"]["value"]
-    done = terminal.run("set", address, *DEMAND_PERIOD, "u16:600", *way, "--yes").stdout
-    assert done.splitlines() == [
-        "1 Data · 1.0.0.8.0.255 Demand integration period · 2 value",
-        f"before: long-unsigned {value}",
-        "set to: long-unsigned 600",
-        "after: long-unsigned 600",
-    ]
-    back = terminal.run("set", address, *DEMAND_PERIOD, "-", *way, "--yes", "--json", given=was)
-    assert json.loads(back.stdout)["after"][0]["data"] == {"type": "long-unsigned", "value": value}
-    assert [(line["act"], line["obis"], line["outcome"]) for line in audit(terminal)] == [
-        ("set", "1.0.0.8.0.255", outcome) for outcome in ("asked", "done") * 2
-    ]
-    assert audit(terminal)[0]["value"] == {"type": "long-unsigned", "value": 600}
-
-
-def test_a_value_that_the_meter_or_we_refuse_changes_nothing(terminal: Terminal, meters: Meters) -> None:
-    address, way = meters.address(2), (*UTILITY, *keys(meters), "--yes")
-    many = Many(terminal)
-    for value in ("u16:70000", "@none"):
-        many.run("set", address, *DEMAND_PERIOD, value, *way)
-    many.run("set", address, *DEMAND_PERIOD, "u16:600", *way[:-1])
-    many.run("set", address, *DEMAND_PERIOD, "u8:5", *way)
-    many.run("set", address, *SERIAL, "str:other", *way)
-    many.run("set", address, *DEMAND_PERIOD, "u16:600", *READER, *keys(meters), "--yes")
-    many.refusals(
-        [
-            (3, "whole number from 0 to 65535"),
-            (3, "none can't be read: No such file"),
-            (3, "there is no terminal to confirm this at (add --yes)"),
-            (7, "the meter answered type unmatched"),
-            (7, "set 1/0.0.96.1.0.255/2: the meter answered read-write denied"),
-            (7, "the meter answered read-write denied"),
-        ]
-    )
-    assert [line["outcome"] for line in audit(terminal)] == [
-        outcome
-        for answer in ("type unmatched", "read-write denied", "read-write denied")
-        for outcome in ("asked", f"failed: the meter answered {answer}")
-    ]
-
-
-def test_a_customer_is_cut_off_only_by_who_names_the_serial_number(terminal: Terminal, meters: Meters) -> None:
-    row, other, way = meters.rows[3], meters.rows[4], (*UTILITY, *keys(meters))
-    cut = ("call", row["address"], *SWITCH, "remote_disconnect", "i8:0", *way)
-    many = Many(terminal)
-    many.run(*cut, "--yes")
-    many.run(*cut, "--yes", "--serial", other["serial"])
-    for act in (
-        ("set", row["address"], "security-setup", "0.0.43.0.0.255", "2", "enum:0"),
-        ("call", row["address"], "18", "0.0.44.0.0.255", "1"),
-        ("call", row["address"], "15", "0.0.40.0.0.255", "2", "octets:00"),
-        ("set", row["address"], "71", "0.0.17.0.0.255", "4", "u32:0"),
-    ):
-        many.run(*act, *way, "--yes")
-    needed = (3, "not changed without the meter's serial number")
-    told = many.refusals([needed, (9, "nothing was changed"), *[needed] * 4])
-    assert row["serial"] not in told[1]
-    state = ("get", row["address"], *SWITCH, "control_state", *way)
-    assert "enum 1  connected" in terminal.run(*state).stdout
-    done = terminal.run(*cut, "--serial", row["serial"]).stdout
-    assert "before: control_state: enum 1  connected" in done
-    assert "after: control_state: enum 0  disconnected" in done
-    assert "enum 0  disconnected" in terminal.run(*state).stdout
-    assert [(line["serial"], line["outcome"]) for line in audit(terminal)] == [
-        (other["serial"], "refused: another serial number"),
-        (row["serial"], "asked"),
-        (row["serial"], "done"),
-    ]
-
-
-def test_only_so_many_dangerous_acts_go_in_an_hour(terminal: Terminal, meters: Meters) -> None:
-    row = meters.rows[4]
-    file = terminal.folder / "state" / "headend" / "audit.jsonl"
-    for _ in range(10):
-        AuditFile(file).append({"limited": "guarded"}, datetime.now(UTC))
-    mode = ("set", row["address"], *SWITCH, "control_mode", "enum:1", *UTILITY, *keys(meters))
-    told = terminal.refusal(*mode, "--serial", row["serial"], exit_code=3)
-    assert "10 such acts were done from here within 1 h" in told
-    # An altered record is no way around it.
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[4:]))
-    assert "was altered" in terminal.refusal(*mode, "--serial", row["serial"], exit_code=3)
-
-
-def test_a_new_password_is_neither_printed_nor_recorded(terminal: Terminal, meters: Meters) -> None:
-    row = meters.rows[4]
-    (terminal.folder / "new").write_text("text:NEWPASSW")
-    password = ("association-ln", "0.0.40.0.2.255", "secret", "@new")
-    done = terminal.run("set", row["address"], *password, *UTILITY, *keys(meters), "--serial", row["serial"])
-    assert done.stdout.splitlines()[1:] == [
-        "before: not readable: the meter answered read-write denied",
-        "set to: redacted",
-        "after: not readable: the meter answered read-write denied",
-    ]
-    assert [line["value"] for line in audit(terminal)] == [{"type": "redacted"}] * 2
-    trusted = {name: row[f"{name.lower()}_key"] for name in ("ENCRYPTION", "AUTHENTICATION")}
-    found = terminal.run(
-        "get",
-        row["address"],
-        *SERIAL,
-        *READER,
-        exit_code=0,
-        given=None,
-        HEADEND_SECRET="NEWPASSW",
-        **{f"HEADEND_{name}_KEY": key for name, key in trusted.items()},
-    )
-    assert row["serial"] in found.stdout
-
-
 # --- at a terminal ---------------------------------------------------------------------------------------------
 
 
-def at_a_terminal(
-    terminal: Terminal, *arguments: str, answers: list[tuple[bytes, str]], term: str = "dumb"
-) -> tuple[int, bytes]:
-    """Run it on a pseudo-terminal, and give each answer when its question stands there; exit code and screen."""
-    pid, screen = pty.fork()
-    if pid == 0:
-        os.execve(HEADEND, [str(HEADEND), *arguments], terminal.environment | {"TERM": term})
-    shown, seen = b"", 0
-    try:
-        for question, answer in answers:
-            while question not in shown[seen:]:
-                shown += os.read(screen, 4096)
-            seen = len(shown)
-            os.write(screen, answer.encode() + b"\n")
-        while more := os.read(screen, 4096):
-            shown += more
-    except OSError:
-        pass  # the other end is gone: how a pseudo-terminal ends
-    os.close(screen)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), shown
-
-
-def test_a_person_is_shown_what_is_there_and_asked(terminal: Terminal, meters: Meters) -> None:
-    row, way = meters.rows[5], (*UTILITY, *keys(meters))
-    ask = ("set", row["address"], *DEMAND_PERIOD, "u16:600", *way)
-    code, screen = at_a_terminal(terminal, *ask, answers=[(b"go on?", "n")])
-    assert (code, audit(terminal)) == (1, [])
-    assert b"before: long-unsigned" in screen
-    assert b"nothing was changed" in screen
-    code, screen = at_a_terminal(terminal, *ask, answers=[(b"go on?", "y")])
-    assert code == 0, screen
-    assert b"after: long-unsigned 600" in screen
-    cut = ("call", row["address"], *SWITCH, "remote_disconnect", "i8:0", *way, "--yes")
-    code, screen = at_a_terminal(terminal, *cut, answers=[(b"serial number of the meter", "")])
-    assert (code, b"nothing was changed" in screen) == (1, True)
-    code, screen = at_a_terminal(terminal, *cut, answers=[(b"serial number of the meter", row["serial"])])
-    assert code == 0, screen
-    assert b"after: control_state: enum 0  disconnected" in screen
-
-
-def test_the_octets_that_come_are_counted_on_a_terminal_alone(terminal: Terminal, meters: Meters) -> None:
-    ask = ("profile", meters.address(), BLOCK_LOAD, *READER, *keys(meters), "--columns", "1", "--csv")
+def test_the_octets_that_come_are_counted_on_a_terminal_alone(terminal: Terminal, fleet: Meters) -> None:
+    ask = ("profile", fleet.address(), BLOCK_LOAD, *READER, *keys(fleet), "--columns", "1", "--csv")
     code, screen = at_a_terminal(terminal, *ask, answers=[], term="xterm")
     assert code == 0, screen
     assert re.search(rb"\d bytes/s|[kM]B/s", screen), screen
@@ -427,8 +239,8 @@ def test_the_octets_that_come_are_counted_on_a_terminal_alone(terminal: Terminal
     assert terminal.run(*ask).stderr == ""
 
 
-def test_missing_keys_are_asked_for_and_not_shown(terminal: Terminal, meters: Meters) -> None:
-    row = meters.rows[0]
+def test_missing_keys_are_asked_for_and_not_shown(terminal: Terminal, fleet: Meters) -> None:
+    row = fleet.rows[0]
     answers = [
         (f"{name.replace('_', ' ')}: ".encode(), row[column])
         for name, column in (
@@ -447,8 +259,8 @@ def test_missing_keys_are_asked_for_and_not_shown(terminal: Terminal, meters: Me
 # --- what goes wrong -------------------------------------------------------------------------------------------
 
 
-def test_each_failure_is_one_line_with_its_exit_code(terminal: Terminal, meters: Meters) -> None:
-    address, reader = meters.address(), (*READER, *keys(meters))
+def test_each_failure_is_one_line_with_its_exit_code(terminal: Terminal, fleet: Meters) -> None:
+    address, reader = fleet.address(), (*READER, *keys(fleet))
     many = Many(terminal)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -504,9 +316,9 @@ def breaking_after(octets: int, address: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("octets", [20, 80, 300])
-def test_a_link_that_breaks_in_the_middle_is_said_in_one_line(terminal: Terminal, meters: Meters, octets: int) -> None:
+def test_a_link_that_breaks_in_the_middle_is_said_in_one_line(terminal: Terminal, fleet: Meters, octets: int) -> None:
     """In the answer to the association request, in the first value, in the middle of a list."""
-    with breaking_after(octets, meters.address()) as address:
+    with breaking_after(octets, fleet.address()) as address:
         told = terminal.refusal("objects", address, exit_code=4)
     assert told.startswith(f"{address} · ")
     assert "closed the connection" in told
@@ -540,8 +352,8 @@ def test_wrong_keys_and_passwords_are_told_apart_and_not_shown(terminal: Termina
     assert json.loads(done.stdout)["data"]["value"] == row["serial"]
 
 
-def test_a_key_on_the_command_line_is_taken_with_a_warning(terminal: Terminal, meters: Meters) -> None:
-    row = meters.rows[0]
+def test_a_key_on_the_command_line_is_taken_with_a_warning(terminal: Terminal, fleet: Meters) -> None:
+    row = fleet.rows[0]
     file = terminal.folder / "key"
     file.write_text(row["encryption_key"])
     by_hand = ("--auth-key", row["authentication_key"], "--secret", "env:PASSWORD")
@@ -551,15 +363,15 @@ def test_a_key_on_the_command_line_is_taken_with_a_warning(terminal: Terminal, m
     assert done.stderr == "headend: keys on a command line can be seen by others on this machine\n"
 
 
-def test_a_transcript_holds_both_connections_and_no_password(terminal: Terminal, meters: Meters) -> None:
+def test_a_transcript_holds_both_connections_and_no_password(terminal: Terminal, fleet: Meters) -> None:
     trace = terminal.folder / "trace"
-    terminal.run("get", meters.address(), *SERIAL, *READER, *keys(meters), "--trace", str(trace))
+    terminal.run("get", fleet.address(), *SERIAL, *READER, *keys(fleet), "--trace", str(trace))
     text = trace.read_text()
     assert [line.split(" client ")[1] for line in text.splitlines() if line.startswith("#")] == [
         "16 server 1",
         "32 server 1",
     ]
-    assert meters.rows[0]["lls_secret"].encode().hex(" ") not in text
+    assert fleet.rows[0]["lls_secret"].encode().hex(" ") not in text
     assert " ** " in text
 
 
