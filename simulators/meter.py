@@ -75,7 +75,7 @@ class SimulatedMeter:
         self._clock = clock
         self._last_sent = _first_counter()
         self._block = meter_type.profiles["block_load"]
-        self.state = MeterState(self._block.capture_period_s)
+        self.state: MeterState = MeterState(self._block.capture_period_s)
 
     @property
     def period_s(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from profiles.objects import Obis
+from simulators.image import Image
 
 TCP, UDP, HDLC = 0, 1, 5
 """Transport services of a push destination (Blue Book, class 40)."""
@@ -37,3 +38,6 @@ class MeterState:
     """By the logical name of the push setup."""
     pushes: int = 0
     """How many were made, which numbers them."""
+    image: Image = field(default_factory=Image)
+    firmware: bytes = b""
+    """The identifier of the image that was activated; empty while the maker's own firmware runs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from profiles.errors import SettingsError
 from profiles.meter_type import MeterType
 from profiles.objects import Obis
-from simulators.model import associations, clock, identity, profiles, push_setup, security_setup, supply
+from simulators.model import associations, clock, identity, image_transfer, profiles, push_setup, security_setup, supply
 from simulators.objects import CosemObject
 
 
@@ -25,5 +25,6 @@ def object_model(meter_type: MeterType) -> dict[Obis, CosemObject]:
         **security_setup.objects(meter_type),
         **profiles.objects(block, meter_type.nameplate),
         **supply.objects(),
+        **image_transfer.objects(),
         **push_setup.objects(meter_type),
     }

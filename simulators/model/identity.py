@@ -27,7 +27,7 @@ NAMEPLATE: Final[tuple[tuple[Obis, Read], ...]] = (
     (SERIAL, lambda meter, _: axdr.visible_string(meter.identity.serial)),
     (Obis(0, 0, 96, 1, 2), lambda meter, _: axdr.visible_string(meter.identity.device_id)),
     (Obis(0, 0, 96, 1, 1), lambda meter, _: axdr.visible_string(meter.identity.maker.name)),
-    (FIRMWARE, lambda meter, _: axdr.octet_string(meter.identity.maker.firmware.encode())),
+    (FIRMWARE, lambda meter, _: axdr.octet_string(meter.state.firmware or meter.identity.maker.firmware.encode())),
     (Obis(0, 0, 94, 91, 9), lambda meter, _: axdr.uint8(5)),
     (Obis(0, 0, 94, 91, 11), lambda meter, _: axdr.visible_string("D1")),
     (Obis(0, 0, 94, 91, 12), lambda meter, _: axdr.visible_string("10-60A")),

@@ -441,6 +441,45 @@ async def test_an_association_other_than_the_meters_is_refused_by_its_diagnostic
         assert (aare.result, aare.diagnostic) == (1, diagnostic)
 
 
+@pytest.mark.parametrize(
+    ("initiate", "because"),
+    [
+        (apdu.InitiateRequest(0x10, 0, dlms_version=5).encode(), (6, 1)),
+        (apdu.InitiateRequest(int(Conformance.SET | Conformance.READ), 0).encode(), (6, 2)),
+        (apdu.InitiateRequest(0x10, 63).encode(), (6, 3)),
+        (apdu.InitiateRequest(0x10, 0, bytes(5)).encode(), (6, 0)),
+        (apdu.InitiateResponse(0x10, 1024).encode(), (6, 0)),
+    ],
+)
+async def test_an_initiate_request_that_does_not_suit_is_refused_by_what_is_wrong_with_it(
+    initiate: bytes, because: tuple[int, int]
+) -> None:
+    async with serving() as server, Client.to(server) as client:
+        client.aarq("meter_reader", client.keys.lls)
+        protected = client.protect(initiate)
+        whole = client.aarq("meter_reader", client.keys.lls)
+        refused = acse.decode_aare(await client.raw(with_user_information(whole, protected)))
+        assert (refused.result, refused.diagnostic) == (1, 1)
+        assert apdu.decode(refused.user_information or b"") == apdu.ConfirmedServiceError(1, *because)
+    async with serving() as server, Client.to(server) as client:
+        refused = acse.decode_aare(await client.raw(with_user_information(client.aarq("public"), initiate)))
+        assert apdu.decode(refused.user_information or b"") == apdu.ConfirmedServiceError(1, *because)
+
+
+def with_user_information(aarq: bytes, information: bytes) -> bytes:
+    """The AARQ with other user information; both lengths are of one octet."""
+    fields = aarq[2 : aarq.index(b"\xbe")] + bytes([0xBE, len(information) + 2, 0x04, len(information)]) + information
+    return bytes([0x60, len(fields)]) + fields
+
+
+@pytest.mark.parametrize("mechanism", [2, 5])
+async def test_a_challenge_of_a_length_that_none_has_is_refused(mechanism: int) -> None:
+    async with serving(meter_type=with_mechanism(mechanism)) as server, Client.to(server) as client:
+        for challenge in (b"7 octet", bytes(65)):
+            aare = await client.associate("utility_setting", challenge)
+            assert (aare.result, aare.diagnostic) == (1, 13)
+
+
 @pytest.mark.parametrize("control", [0x00, 0x10, 0x20])
 async def test_a_request_below_the_policy_is_refused(control: int) -> None:
     async with serving() as server, Client.to(server) as client:

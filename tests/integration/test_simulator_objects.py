@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from drivers.cosem.object_list import ListedObject
 from drivers.cosem.objects import (
     Clock,
     DisconnectControl,
+    ImageTransfer,
     SecuritySetup,
     read_listed,
     read_object,
@@ -280,6 +282,77 @@ async def test_scripts_switch_the_supply() -> None:
         assert await state(session) == (True, 1)
         with pytest.raises(AccessDenied, match="undefined"):
             await session.action(execute, axdr.uint16(3))
+
+
+# --- firmware -------------------------------------------------------------------------------------------------
+
+IMAGE = Obis(0, 0, 44, 0, 0)
+INITIATE, TRANSFER, VERIFY, ACTIVATE = (MethodRef(18, IMAGE, number) for number in (1, 2, 3, 4))
+
+
+def image(octets: bytes, size: int) -> list[bytes]:
+    """Parameters of the block transfer, block by block."""
+    pieces = [octets[at : at + size] for at in range(0, len(octets), size)]
+    return [axdr.structure(axdr.uint32(number), axdr.octet_string(piece)) for number, piece in enumerate(pieces)]
+
+
+async def test_an_image_comes_in_blocks_in_any_order_and_becomes_the_firmware() -> None:
+    firmware = b"SMA" + bytes(range(256)) * 4
+    async with one_meter() as place, place.session("firmware_upgrade") as session:
+        size = await value(session, AttributeRef(18, IMAGE, 2))
+        assert size == 256
+        begin = axdr.structure(axdr.octet_string(b"SM1P-3.00"), axdr.uint32(len(firmware)))
+        await session.action(INITIATE, begin)
+        blocks = image(firmware, 256)
+        for block in (*blocks[3:], *blocks[:2]):
+            await session.action(TRANSFER, block)
+        transfer = await read_object(session, ImageTransfer, IMAGE, 0)
+        assert transfer.image_transferred_blocks_status == "11011"
+        assert transfer.image_first_not_transferred_block_number == 2
+        assert (transfer.image_transfer_status, transfer.image_to_activate_info) == ((1, "initiated"), ())
+        with pytest.raises(AccessDenied, match="other reason"):
+            await session.action(ACTIVATE, axdr.int8(0))
+        with pytest.raises(AccessDenied, match="other reason"):
+            await session.action(VERIFY, axdr.int8(0))
+        await session.action(INITIATE, begin)
+        await session.action_list([TRANSFER] * 5, blocks)
+        await session.action(VERIFY, axdr.int8(0))
+        transfer = await read_object(session, ImageTransfer, IMAGE, 0)
+        assert transfer.image_to_activate_info is not None
+        assert transfer.image_to_activate_info[0].image_to_activate_signature == hashlib.sha256(firmware).digest()
+        await session.action(ACTIVATE, axdr.int8(0))
+        assert await value(session, AttributeRef(1, Obis(1, 0, 0, 2, 0), 2)) == b"SM1P-3.00"
+        assert (await read_object(session, ImageTransfer, IMAGE, 0)).image_transfer_status == (
+            6,
+            "activation successful",
+        )
+
+
+async def test_an_image_of_another_maker_or_blocks_that_do_not_fit_are_not_taken() -> None:
+    async with one_meter() as place, place.session("firmware_upgrade") as session:
+        for method, parameters in (
+            (TRANSFER, image(b"SMA", 256)[0]),
+            (VERIFY, axdr.int8(0)),
+            (INITIATE, axdr.structure(axdr.octet_string(b"x"), axdr.uint32(0))),
+            (INITIATE, axdr.structure(axdr.octet_string(b"x"), axdr.uint32(2**31))),
+        ):
+            with pytest.raises(AccessDenied, match="other reason"):
+                await session.action(method, parameters)
+        await session.action(INITIATE, axdr.structure(axdr.octet_string(b"x"), axdr.uint32(300)))
+        for block in (axdr.structure(axdr.uint32(2), axdr.octet_string(bytes(44))), image(bytes(10), 256)[0]):
+            with pytest.raises(AccessDenied, match="other reason"):
+                await session.action(TRANSFER, block)
+        for method in (INITIATE, TRANSFER):
+            with pytest.raises(AccessDenied, match="type unmatched"):
+                await session.action(method, axdr.uint8(1))
+        for block in image(b"NRB" + bytes(297), 256):
+            await session.action(TRANSFER, block)
+        with pytest.raises(AccessDenied, match="other reason"):
+            await session.action(VERIFY, axdr.int8(0))
+        assert (await read_object(session, ImageTransfer, IMAGE, 0)).image_transfer_status == (4, "verification failed")
+        await session.set(AttributeRef(18, IMAGE, 5), axdr.boolean(False))
+        with pytest.raises(AccessDenied, match="other reason"):
+            await session.action(INITIATE, axdr.structure(axdr.octet_string(b"x"), axdr.uint32(300)))
 
 
 # --- selective access -----------------------------------------------------------------------------------------

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import random
 
-from simulators.invocations import MAX_EXAMPLES, MAX_RANGES, MAX_TITLES, InvocationRecord
+from simulators.invocations import (
+    MAX_EXAMPLES,
+    MAX_RANGES,
+    MAX_TITLES,
+    MAX_TRANSACTIONS,
+    InvocationRecord,
+    KeyUse,
+    TransactionRecord,
+)
 
 TITLE = b"HES00001"
 
@@ -61,3 +69,29 @@ def test_a_flood_of_titles_does_not_grow_the_record_without_end() -> None:
     record.note(b"%08d" % (10 * MAX_TITLES - 1), 1)
     assert record.repeats == 1
     assert len(record._seen) == MAX_TITLES
+
+
+def test_counters_under_another_key_are_new_and_repeats_are_counted_together() -> None:
+    record = InvocationRecord()
+    record.note(TITLE, 5)
+    other = record.of_another_key()
+    other.note(TITLE, 5)
+    assert record.repeats == other.repeats == 0
+    other.note(TITLE, 5)
+    assert record.repeats == other.repeats == 1
+    assert record.examples == [(TITLE, 5)]
+
+
+def test_a_key_remembers_the_highest_counter() -> None:
+    use = KeyUse(InvocationRecord(), 0)
+    use.took(7)
+    use.took(3)
+    assert use.last == 7
+
+
+def test_transactions_are_told_apart_until_they_are_forgotten() -> None:
+    record = TransactionRecord()
+    assert record.add(b"first")
+    assert not record.add(b"first")
+    assert all(record.add(bytes([number >> 8, number & 0xFF])) for number in range(MAX_TRANSACTIONS))
+    assert record.add(b"first")
