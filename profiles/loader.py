@@ -18,8 +18,9 @@ from profiles.errors import SettingsError
 from profiles.events import makers
 from profiles.meter_type import Deviation, MeterType
 from profiles.quirks import Quirk, matching_quirks, quirk_named
+from profiles.toml_file import Source
 from profiles.type_checks import check
-from profiles.type_file import Keys, Source
+from profiles.type_file import Keys
 
 _TYPES: Final = Path(__file__).with_name("types")
 _DEVIATIONS: Final[tuple[Deviation, ...]] = get_args(Deviation)
@@ -71,7 +72,7 @@ def _with_quirks(name: str, quirks: list[Quirk]) -> MeterType:
 
 def _lineage(path: Path) -> list[Source]:
     """The file and all that it extends, the eldest first."""
-    sources = [Source.read(path)]
+    sources = [Source.read(path, "a meter type")]
     while "extends" in sources[0].table:
         keys = Keys(sources[:1], (), sources[0].table)
         parent = keys.text("extends")
@@ -80,7 +81,7 @@ def _lineage(path: Path) -> list[Source]:
             raise keys.wrong("extends", message=f"there is no meter type {parent!r}")
         if len(sources) == _MOST_ANCESTORS or file in [source.path for source in sources]:
             raise keys.wrong("extends", message="goes round in a circle, or through too many files")
-        sources.insert(0, Source.read(file))
+        sources.insert(0, Source.read(file, "a meter type"))
     return sources
 
 

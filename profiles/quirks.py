@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Final
 
 from profiles.errors import SettingsError
-from profiles.type_file import Keys, Source
+from profiles.toml_file import Source
+from profiles.type_file import Keys
 
 _MAKERS: Final = Path(__file__).with_name("makers")
 
@@ -60,7 +61,7 @@ def quirks() -> Mapping[str, Quirk]:
     """All that come with the program, by name, in the order of their files. Raises SettingsError."""
     found: dict[str, Quirk] = {}
     for file in sorted(_MAKERS.glob("*.toml")):
-        for quirk, keys in _read(Source.read(file)):
+        for quirk, keys in _read(Source.read(file, "a meter type")):
             if quirk.name in found:
                 raise keys.wrong("name", message=f"{quirk.name} is the name of another quirk as well")
             found[quirk.name] = quirk

@@ -8,7 +8,6 @@ lines never share a code.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Container, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,9 +32,9 @@ from profiles.mappings.mapping import (
     Unmapped,
 )
 from profiles.objects import Obis
+from profiles.toml_file import Source
 
 _BUNDLED: Final = Path(__file__).parent
-_MAX_FILE: Final = 256 * 1024
 _MAX_RANGE: Final = 256
 _KINDS: Final[tuple[ProfileKind, ...]] = get_args(ProfileKind)
 _GRADES: Final[tuple[Grade, ...]] = get_args(Grade)
@@ -45,8 +44,6 @@ _OPEN: Final = re.compile(r"\{(\w*)\}")
 _FIELDS: Final = {"period": 2, "block": 53, "commodity": 1, "rate": 1}
 """What may be open in a reading type, each with a value to try it with."""
 _RANGE: Final = re.compile(r"(.*?)(\d{1,5})-(\d{1,5})", re.ASCII)
-_HEADER: Final = re.compile(r"\s*\[\s*([\w.]+)\s*\]", re.ASCII)
-_KEY: Final = re.compile(r"\s*(?:\"([^\"]+)\"|([\w.-]+))\s*=", re.ASCII)
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 CodeT = TypeVar("CodeT")
@@ -65,13 +62,13 @@ def load_mapping(name_or_path: str | Path = "default") -> MdmMapping:
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = _bundled(str(name_or_path), f"there is no mapping {str(name_or_path)!r}")
-    sources = [_Source.read(path)]
+    sources = [Source.read(path, "a mapping")]
     while (base := sources[-1].table.get("extends")) is not None:
-        line = sources[-1].line("", "extends")
+        line = _line(sources[-1], "", "extends")
         path = _bundled(base, f"{sources[-1].path}:{line}: extends: there is no mapping {base!r}")
         if any(path == source.path for source in sources):
             raise SettingsError(f"{sources[-1].path}:{line}: extends: {base!r} builds on itself")
-        sources.append(_Source.read(path))
+        sources.append(Source.read(path, "a mapping"))
     return _mapping(sources)
 
 
@@ -82,75 +79,44 @@ def _bundled(name: object, message: str) -> Path:
     return _BUNDLED / f"{name}.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One file: its tables, and the line of each key by section (empty: the top) and key."""
-
-    path: Path
-    table: dict[str, Any]
-    lines: Mapping[tuple[str, str], int]
-
-    @classmethod
-    def read(cls, path: Path) -> _Source:
-        try:
-            with path.open("rb") as file:
-                octets = file.read(_MAX_FILE + 1)
-        except OSError as error:
-            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-        if len(octets) > _MAX_FILE:
-            raise SettingsError(f"{path}: larger than {_MAX_FILE} octets, so not a mapping")
-        try:
-            text = octets.decode()
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: not TOML: {error}") from None
-        return cls(path, table, dict(_lines(text)))
-
-    def line(self, section: str, key: str) -> int:
-        """Counted from 1; that of the section, or 1, where the file is written in an unusual way."""
-        return self.lines.get((section, key)) or self.lines.get((section, ""), 1)
-
-    def wrong(self, section: str, key: str, message: str) -> SettingsError:
-        return SettingsError(f"{self.path}:{self.line(section, key)}: {key}: {message}")
-
-    def section(self, name: str) -> Iterator[_Line]:
-        """The lines of `[name]`, which may have dots in it; none if the file has no such section."""
-        table: Any = self.table
-        for part in name.split("."):
-            table = table.get(part, {})
-            if not isinstance(table, dict):
-                raise self.wrong("", part, "must be a table")
-        for key, cells in table.items():
-            if not isinstance(cells, dict):
-                raise self.wrong(name, key, 'must be { code = "…" } or { unmapped = "…" }')
-            yield _Line(self, name, key, cells)
+def _line(source: Source, section: str, key: str) -> int:
+    """Counted from 1; that of the section, or 1, where the file is written in an unusual way."""
+    place = tuple(section.split(".")) if section else ()
+    return source.line((*place, key)) or source.line(place) or 1
 
 
-def _lines(text: str) -> Iterator[tuple[tuple[str, str], int]]:
-    section = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            section = header[1]
-            yield (section, ""), number
-        elif key := _KEY.match(line):
-            yield (section, key[1] or key[2]), number
+def _wrong(source: Source, section: str, key: str, message: str) -> SettingsError:
+    return SettingsError(f"{source.path}:{_line(source, section, key)}: {key}: {message}")
+
+
+def _section(source: Source, name: str) -> Iterator[_Line]:
+    """The lines of `[name]`, which may have dots in it; none if the file has no such section."""
+    table: Any = source.table
+    for part in name.split("."):
+        table = table.get(part, {})
+        if not isinstance(table, dict):
+            raise _wrong(source, "", part, "must be a table")
+    for key, cells in table.items():
+        if not isinstance(cells, dict):
+            raise _wrong(source, name, key, 'must be { code = "…" } or { unmapped = "…" }')
+        yield _Line(source, name, key, cells)
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     """One line of a section: what it is of, and what it says of it."""
 
-    source: _Source
+    source: Source
     section: str
     key: str
     cells: dict[str, Any]
 
     @property
     def number(self) -> int:
-        return self.source.line(self.section, self.key)
+        return _line(self.source, self.section, self.key)
 
     def wrong(self, message: str) -> SettingsError:
-        return self.source.wrong(self.section, self.key, message)
+        return _wrong(self.source, self.section, self.key, message)
 
     def things(self, parse: Callable[[str], KeyT]) -> Iterator[KeyT]:
         """What the line is of: names, numbers or OBIS codes with commas between, the last number may be a range."""
@@ -201,7 +167,7 @@ class _Said(Generic[CodeT]):
     says: Mapped[CodeT] | Unmapped
 
 
-def _mapping(sources: list[_Source]) -> MdmMapping:
+def _mapping(sources: list[Source]) -> MdmMapping:
     """From the file itself and, after it, those that it builds on."""
     for source in sources:
         _check_sections(source)
@@ -231,29 +197,29 @@ def _mapping(sources: list[_Source]) -> MdmMapping:
     )
 
 
-def _check_sections(source: _Source) -> None:
+def _check_sections(source: Source) -> None:
     title = source.table.get("title")
     if not isinstance(title, str) or not title.strip():
-        raise source.wrong("", "title", "must be text")
+        raise _wrong(source, "", "title", "must be text")
     for key in source.table:
         if key not in ("title", "extends", "readings", *_OTHER_SECTIONS):
-            raise source.wrong(key if source.lines.get((key, "")) else "", key, "is not a part of a mapping")
+            raise _wrong(source, key if source.line((key,)) else "", key, "is not a part of a mapping")
     readings = source.table.get("readings", {})
     if not isinstance(readings, dict):
-        raise source.wrong("", "readings", "must be a table")
+        raise _wrong(source, "", "readings", "must be a table")
     for kind in readings:
         if kind not in _KINDS:
-            raise source.wrong(f"readings.{kind}", kind, f"is none of the profiles {', '.join(_KINDS)}")
+            raise _wrong(source, f"readings.{kind}", kind, f"is none of the profiles {', '.join(_KINDS)}")
 
 
 def _said(
-    sources: list[_Source], section: str, thing: Callable[[str], KeyT], code: Callable[[str], CodeT]
+    sources: list[Source], section: str, thing: Callable[[str], KeyT], code: Callable[[str], CodeT]
 ) -> dict[KeyT, _Said[CodeT]]:
     """What the files together say under `[section]`, by what it is of; a file's own word counts before its base's."""
     found: dict[KeyT, _Said[CodeT]] = {}
     for source in reversed(sources):
         own: dict[KeyT, _Said[CodeT]] = {}
-        for line in source.section(section):
+        for line in _section(source, section):
             says = line.says(code)
             for key in line.things(thing):
                 before = own.setdefault(key, _Said(line, says)).line
@@ -263,7 +229,7 @@ def _said(
     return found
 
 
-def _check_shared(source: _Source, *found: Mapping[Any, _Said[Any]]) -> None:
+def _check_shared(source: Source, *found: Mapping[Any, _Said[Any]]) -> None:
     """No two lines give the same code; of two that do, one in `source` is at fault."""
     said = [one for part in found for one in part.values()]
     used: dict[object, _Line] = {}
@@ -275,7 +241,7 @@ def _check_shared(source: _Source, *found: Mapping[Any, _Said[Any]]) -> None:
                 raise one.line.wrong(f"{where} gives the same code to {other.key}; what shares a code shares a line")
 
 
-def _check_units(source: _Source, found: Mapping[str, _Said[ReadingTypeTemplate]]) -> None:
+def _check_units(source: Source, found: Mapping[str, _Said[ReadingTypeTemplate]]) -> None:
     for column, one in found.items():
         if isinstance(one.says, Unmapped):
             continue
