@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,9 +23,13 @@ NEEDED = "fuzzing needs atheris, which has wheels for CPython 3.11 to 3.14 on x8
 
 LONGEST_S = 10
 """For one input, on a machine that is busy: nothing takes a hundredth of it."""
-MOST_MB = 1024
-"""Of memory, for the whole process; at rest it has a fifth of that."""
+MOST_MB = 512
+"""Of memory, for the whole process; most of the time it has a fifth of that."""
+STARTING_S = 300
+"""For a target to be instrumented and its seeds to be read, on a machine that is busy; and to end."""
 LONGEST_INPUT = 4096
+LAST_WORDS = 60
+"""Lines of a target that broke: its traceback is among them."""
 
 
 def main() -> int:
@@ -65,12 +68,16 @@ def _fuzz(target: str, seconds: int) -> bool:
             "-print_final_stats=1",
         ]
         command = [sys.executable, __file__, "--run", target, *options, grown, str(CORPUS / target)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LANG": "C"})
-    executed = next((line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line), "0")
+        limit_s = seconds + STARTING_S
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=limit_s
+        )
+    said = [line for line in done.stdout.splitlines() if not line.startswith("INFO:")]
+    executed = next((line.split()[-1] for line in said if "number_of_executed_units" in line), "0")
     outcome = "BROKE" if done.returncode else "nothing found"
     print(f"{target:12}{executed:>10} inputs in {seconds} s: {outcome}", flush=True)
     if done.returncode:
-        print(done.stderr[-6000:], file=sys.stderr)
+        print(*said[-LAST_WORDS:], sep="\n", file=sys.stderr)
     return done.returncode == 0
 
 
