@@ -106,12 +106,6 @@ class Channel:
             raise HangUp
         return Request(opened.plain, protection, overhead, opened.transaction_id)
 
-    def unasked(self) -> Request:
-        """How an APDU goes that the meter sends on its own."""
-        if not self.kind.protected:
-            return Request(b"")
-        return Request(b"", *self._protection(self.kind.ciphering))
-
     def _cover_of(self, received: bytes) -> Ciphering:
         kind = self.kind
         if kind.signed or kind.ciphering == "general-ciphering":

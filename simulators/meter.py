@@ -121,9 +121,8 @@ class SimulatedMeter:
 
     def agreed(self, kind: Association) -> Conformance:
         """The conformance of an association that is open, or what is offered."""
-        if self.holder is not None and self.holder.open is not None and self.holder.open.kind == kind:
-            return self.holder.open.conformance
-        return offered(kind)
+        held = self.holder.open if self.holder is not None else None
+        return held.conformance if held is not None and held.kind == kind else offered(kind)
 
     def max_pdu(self, kind: Association) -> int:
         """The largest APDU that the meter takes and makes in an association."""

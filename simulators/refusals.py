@@ -1,7 +1,7 @@
 """How a simulated meter says no: by a result inside an answer, an exception-response, a refused AARQ, or not at all.
 
 The one rule: these are not errors but what a meter does, so each is turned into octets, or into a closed connection,
-at the one place that answers (`association.Connection`, `services.Services`).
+where answers are made (`association.Connection`, `access.Access`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from drivers.dlms import acse, apdu
 
 
 class Result(IntEnum):
-    """Data-access-results and action-results (Green Book, clause 9.5); those of long actions are in `ActionResult`."""
+    """Data-access-results and action-results (Green Book, clause 9.5); those of long actions are in `LongAction`."""
 
     SUCCESS = 0
     READ_WRITE_DENIED = 3

@@ -34,7 +34,7 @@ _OID: Final = bytes.fromhex("6085740508")
 """joint-iso-ccitt(2) country(16) country-name(756) identified-organisation(5) DLMS-UA(8)."""
 _CONTEXT: Final = b"\x01"
 _MECHANISM: Final = b"\x02"
-_NON_ASSOCIATED, _PENDING, _ASSOCIATED = 0, 1, 2
+_NON_ASSOCIATED, _ASSOCIATED = 0, 2
 _READ, _WRITE, _CALL = 1, 2, 1
 """Bits of an access mode of an attribute, and the one of a method, in version 2."""
 _LLS: Final = 1

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from drivers.address import Address
+from drivers.address import parse_address
 from drivers.credentials import CounterRange
 from drivers.dlms import axdr
 from drivers.dlms.association import ignore
@@ -51,11 +51,11 @@ class Place:
 
     @asynccontextmanager
     async def session(
-        self, name: str = SETTING, unasked: Callable[[bytes], None] = ignore, **changed: Any
+        self, name: str = SETTING, unasked: Callable[[bytes], None] = ignore, *, scheme: str = "tcp", **changed: Any
     ) -> AsyncIterator[Session]:
         """`changed`: where the client sees the association otherwise than the meter does."""
         kind = replace(self.meter.meter_type.associations[name], **changed)
-        address = Address(self.meter.identity.host, self.server.port, timeout_s=10)
+        address = parse_address(f"{scheme}://{self.meter.identity.host}:{self.server.port}?timeout=10")
         credentials = self.meter.client_credentials(kind, TITLE, self.counters)
         title = self.meter.identity.system_title
         async with open_session(
