@@ -3,7 +3,8 @@ imports it.
 
 Takes JSON on stdin and prints JSON. In: host, port, hdlc, physical; client, mechanism, secret; security (null, or
 suite, policy, keys in hex, client_title, counter), ciphered, protection, dedicated; max_pdu; steps, each a list of its
-name (`step_...`) and what it takes. Out: an answer for each step: A-XDR in hex, values of a list as it decodes them, {"error": result}.
+name (`step_...`) and what it takes. Out: an answer for each step: A-XDR in hex, values of a list as it decodes them,
+{"error": result}.
 """
 
 from __future__ import annotations

@@ -265,18 +265,13 @@ PYDLMS_WAYS = [
     *(Way(5, 0x31, "general-ciphering", origin) for origin in ("identified", "wrapped", "one-pass", "static-unified")),
     Way(5, 0x32, "general-ciphering", "one-pass"),
     *(Way(7, control, "general-glo") for control in (0x31, 0x32)),
-    *(
-        Way(7, control, ciphering, signed=True)
-        for control in (0x31, 0x32)
-        for ciphering in ("glo", "general-ciphering")
-    ),
+    *(Way(7, 0x31, ciphering, signed=True) for ciphering in ("glo", "general-ciphering")),
+    Way(7, 0x32, "general-ciphering", signed=True),
 ]
 GBT_WAYS = [
     *(Way(0, gbt_window=window, max_pdu=max_pdu) for window, max_pdu in ((1, 65535), (1, 300), (8, 300))),
-    *(
-        Way(5, 0x30, ciphering, gbt_window=window, max_pdu=300)
-        for ciphering, window in (("glo", 4), ("general-glo", 63))
-    ),
+    Way(5, 0x30, gbt_window=4, max_pdu=300),
+    Way(5, 0x30, "general-glo", gbt_window=63, max_pdu=300),
     Way(5, 0x31, "general-ciphering", "one-pass", gbt_window=4, max_pdu=400),
     Way(5, 0x30, gbt_window=3, max_pdu=300, hdlc=True),
 ]

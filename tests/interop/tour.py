@@ -65,11 +65,8 @@ def reading(meter: SimulatedMeter) -> list[TourStep]:
 
 def reading_a_long_list(meter: SimulatedMeter) -> list[TourStep]:
     """GET with a list that comes in blocks."""
-    identity, rows = axdr.visible_string(meter.identity.serial), axdr.array(meter.rows(None))
-    period = axdr.uint16(meter.state.demand_period_s)
-    return [
-        (["get_list", [SERIAL, [7, BLOCK_LOAD, 2], DEMAND_PERIOD]], [one.hex() for one in (identity, rows, period)])
-    ]
+    values = axdr.visible_string(meter.identity.serial), axdr.array(meter.rows(None)), axdr.uint16(1800)
+    return [(["get_list", [SERIAL, [7, BLOCK_LOAD, 2], DEMAND_PERIOD]], [one.hex() for one in values])]
 
 
 def selecting(meter: SimulatedMeter) -> list[TourStep]:
@@ -167,7 +164,7 @@ def reading_at_once(meter: SimulatedMeter) -> list[TourStep]:
 
 
 def in_long_blocks(meter: SimulatedMeter) -> list[TourStep]:
-    """One request that is too long for its service's own blocks to be wanted, and an answer that has none of its own."""
+    """A SET that is too long for one piece, and an answer of ACCESS, which has no blocks of its own."""
     long, null = axdr.octet_string(LONG).hex(), axdr.null().hex()
     asked = [["get", *MESSAGE, null], ["get", 7, BLOCK_LOAD, 2, null]]
     answered = [[0, long], [0, axdr.array(meter.rows(None)).hex()]]
