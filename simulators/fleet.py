@@ -88,7 +88,7 @@ class Fleet:
             raise SettingsError("a fleet needs divisions with a positive number of connections")
         self.seed = seed
         self.commissioned_at = commissioned_at.astimezone(UTC)
-        shares = _shares(meters, divisions)
+        shares = in_proportion(meters, divisions)
         self._places = [(division, number) for division, n in shares.items() for number in range(1, n + 1)]
 
     def __len__(self) -> int:
@@ -163,7 +163,7 @@ class Fleet:
         return hmac.digest(b"simulated fleet %d" % self.seed, f"{purpose} {index}".encode(), digest)
 
 
-def _shares(meters: int, divisions: Mapping[str, int]) -> dict[str, int]:
+def in_proportion(meters: int, divisions: Mapping[str, int]) -> dict[str, int]:
     """Whole numbers of meters in proportion to the figures, by largest remainder: they add up to `meters`."""
     total = sum(divisions.values())
     exact = {name: meters * figure / total for name, figure in divisions.items()}
