@@ -4,6 +4,7 @@ the bench itself does is not counted. `session_client.py ours|dlms-cosem < what.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import logging
@@ -38,7 +39,8 @@ def ours(meter: dict[str, Any]) -> Callable[[int, int], list[bytes]]:
     async def sessions(first: int, count: int) -> list[bytes]:
         return [await session(first + number * meter["step"]) for number in range(count)]
 
-    return lambda first, count: uvloop.run(sessions(first, count))
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    return lambda first, count: runner.run(sessions(first, count))
 
 
 def dlms_cosem(meter: dict[str, Any]) -> Callable[[int, int], list[bytes]]:
