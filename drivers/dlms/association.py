@@ -164,6 +164,7 @@ class Association:
         self._invoke_id = 0
         self._dedicated_key: Key | None = None
         self._last_dedicated = -1
+        self._initiate: Protection | None = None
         self._protection: Protection | None = None
         self._transfer: BlockTransfer | None = None
         self._check_credentials()
@@ -226,7 +227,7 @@ class Association:
     def reset(self) -> None:
         """Forget the association, from any state: the link is gone or about to be closed."""
         self.state = State.IDLE
-        self._protection = None
+        self._initiate = self._protection = None
         self._transfer = None
         self._dedicated_key = None
 
@@ -264,7 +265,10 @@ class Association:
         if kind.ciphering in ("ded", "general-ded") and kind.ciphered:
             self._dedicated_key = Key.generate(SUITES[kind.suite].key_octets)
             self._last_dedicated = -1
-        transaction_id = new_transaction_id()
+        self._initiate = initiate_protection_of(
+            kind, self.credentials, self.server_title, self.credentials.counters.take
+        )
+        transaction_id = self._new_transaction()
         yield Send(
             acse.encode_aarq(
                 ciphered=kind.protected,
@@ -290,11 +294,11 @@ class Association:
         conformance = PROPOSED_CONFORMANCE | (Conformance.GENERAL_PROTECTION if general else Conformance(0))
         key = self._dedicated_key
         plain = apdu.InitiateRequest(conformance, kind.max_pdu, None if key is None else key.octets).encode()
-        protection = self._initiate_protection()
-        return plain if protection is None else protection.protect(plain, transaction_id)
+        return plain if self._initiate is None else self._initiate.protect(plain, transaction_id)
 
-    def _initiate_protection(self) -> Protection | None:
-        return initiate_protection_of(self.kind, self.credentials, self.server_title, self.credentials.counters.take)
+    def _new_transaction(self) -> bytes:
+        """A transaction-id for a request, where APDUs carry one."""
+        return new_transaction_id() if self.kind.signed or self.kind.ciphering == "general-ciphering" else b""
 
     def _aare(self) -> Service[acse.Aare]:
         """The AARE, or the error that came in its place."""
@@ -321,7 +325,11 @@ class Association:
                     asked="associate",
                     remedy="another meter stands at this address: correct the registry, or the meter's address",
                 )
-            self.server_title = aare.system_title
+            if aare.system_title != self.server_title:
+                self.server_title = aare.system_title
+                self._initiate = initiate_protection_of(
+                    self.kind, self.credentials, self.server_title, self.credentials.counters.take
+                )
         self.last_received = self._last_received_of(self.server_title)
         answer = apdu.decode(self._initiate_response(aare.user_information or b"", transaction_id))
         if isinstance(answer, apdu.ConfirmedServiceError):
@@ -342,7 +350,7 @@ class Association:
             self._transfer = BlockTransfer(max_pdu or 0xFFFF)
 
     def _initiate_response(self, user_information: bytes, transaction_id: bytes) -> bytes:
-        protection = self._initiate_protection()
+        protection = self._initiate
         tag = user_information[0] if user_information else 0
         if protection is None or tag == _CONFIRMED_SERVICE_ERROR:
             return user_information
@@ -405,7 +413,7 @@ class Association:
                     f"the request has {len(plain)} octets, more than the {self.capacity} that the meter takes",
                     retry=False,
                 )
-            transaction_id = new_transaction_id() if self._protection is not None else b""
+            transaction_id = self._new_transaction()
             yield from self._send(
                 plain if self._protection is None else self._protection.protect(plain, transaction_id)
             )
