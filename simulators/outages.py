@@ -20,10 +20,7 @@ from simulators.topology import Topology
 Level = Literal["division", "feeder", "transformer", "meter"]
 LEVELS: Final[tuple[Level, ...]] = ("division", "feeder", "transformer", "meter")
 
-FEEDER_RATE: Final = Rate(per_year=40, median_s=35 * 60, longest_s=8 * 3600)
-TRANSFORMER_RATE: Final = Rate(per_year=6, median_s=70 * 60, longest_s=36 * 3600)
-METER_RATE: Final = Rate(per_year=1, median_s=60 * 60, longest_s=24 * 3600)
-"""What a town feeder in central India may look like; no figures were at hand."""
+NEVER: Final = Rate(0.0, 60.0, 3600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +40,15 @@ class DeclaredOutage:
 class OutageRates:
     """How often each level of the grid fails of itself."""
 
-    feeder: Rate = FEEDER_RATE
-    transformer: Rate = TRANSFORMER_RATE
-    meter: Rate = METER_RATE
+    feeder: Rate = NEVER
+    transformer: Rate = NEVER
+    meter: Rate = NEVER
     declared: tuple[DeclaredOutage, ...] = ()
 
 
 _REBOOT_S: Final = 30
 """Supply for no longer than this does not bring a meter up: what lies around it is one outage."""
 _LONGEST_JOIN_S: Final = 3600
-
-NO_OUTAGES: Final = OutageRates(Rate(0, 0, 0), Rate(0, 0, 0), Rate(0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,22 +61,6 @@ TAMPERS: Final[Mapping[str, Sort]] = MappingProxyType(
     }
 )
 
-USUAL_RATES: Final[Mapping[str, Rate]] = MappingProxyType(
-    {
-        LOW_VOLTAGE: Rate(12, 40 * 60, 6 * 3600),
-        OVER_VOLTAGE: Rate(3, 15 * 60, 2 * 3600),
-        PHASE_MISSING: Rate(1, 50 * 60, 24 * 3600),
-        "current_reversed": Rate(0.05, 4 * 3600, 20 * 86_400),
-        "current_unbalance": Rate(2, 30 * 60, 6 * 3600),
-        "magnet": Rate(0.03, 2 * 3600, 5 * 86_400),
-        "neutral_disturbance": Rate(0.05, 3600, 2 * 86_400),
-        "low_power_factor": Rate(0.3, 3600, 86_400),
-        "overload": Rate(0.2, 20 * 60, 3 * 3600),
-        "cover_open": Rate(0.01, 600, 3600),
-    }
-)
-"""Some of everything; no figures were at hand."""
-
 
 @dataclass(frozen=True, slots=True)
 class Tamper:

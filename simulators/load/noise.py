@@ -21,8 +21,9 @@ Hashes: TypeAlias = NDArray[np.uint64]
 def unit(seed: int, purpose: str, *coordinates: ArrayLike) -> Floats:
     """Noise in [0, 1); coordinates are whole numbers that broadcast against each other, their shape is the result's."""
     state: Hashes = np.array(_origin(seed, purpose))
-    for coordinate in coordinates:
-        state = _mix(state ^ np.asarray(coordinate).astype(np.uint64))
+    with np.errstate(over="ignore"):  # numpy minds overflow where coordinates are single numbers
+        for coordinate in coordinates:
+            state = _mix(state ^ np.asarray(coordinate).astype(np.uint64))
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
