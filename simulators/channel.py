@@ -32,8 +32,6 @@ _COVERS: Final[Mapping[int, Ciphering]] = {
 }
 _GENERAL: Final = ("general-glo", "general-ded")
 _DEDICATED: Final = ("ded", "general-ded")
-_GLO_INITIATE: Final = b"\x21"
-"""Clients send it whatever their ciphering of services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,9 @@ class Channel:
         self._general = general
 
     def open_initiate(self, received: bytes) -> Request:
-        """The initiate-request of an AARQ or RLRQ, under the global key where it is a glo- one; errors as `open`."""
+        """The initiate-request of an AARQ or RLRQ; errors as `open`."""
         take = self._meter.next_counter
-        kind = replace(self.kind, ciphering="glo") if received[:1] == _GLO_INITIATE else self.kind
-        protection = initiate_protection_of(kind, self._credentials, self.client_title, take)
+        protection = initiate_protection_of(self.kind, self._credentials, self.client_title, take)
         return Request(received) if protection is None else self._open(received, protection, 0, self._global_use)
 
     def open(self, received: bytes) -> Request:

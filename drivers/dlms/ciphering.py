@@ -57,13 +57,13 @@ def initiate_protection_of(
 ) -> Protection | None:
     """How initiate-request and -response go, in AARQ, AARE and release: before there is a dedicated key.
 
-    A signature stands on whole APDUs only, and so on neither of them.
+    By the global key whatever the ciphering of services: so do others (see "Peers' deviations" in docs/protocol.md),
+    and whom to address end to end is not known before the AARE. A signature stands on whole APDUs only, and so on
+    neither of them.
     """
     if not kind.ciphered:
         return None
     parties = Parties(credentials.client_title, peer_title, take_counter)
-    if kind.ciphering == "general-ciphering":
-        return _ciphering(kind, credentials, parties, None)
     return ServiceProtection(parties, kind.security_control, *symmetric_keys(kind, credentials))
 
 
