@@ -34,9 +34,9 @@ CURVES = {1: ec.SECP256R1(), 2: ec.SECP384R1()}
 
 def meter_of(wanted: dict[str, Any]) -> MeterSimulator:
     suite = wanted["suite"]
-    meter = example_meter(
-        encryption_key=bytes.fromhex(wanted["encryption_key"]),
-        authentication_key=bytes.fromhex(wanted["authentication_key"]),
+    meter = example_meter()  # with keys of suite 0 alone
+    meter.encryption_key, meter.authentication_key = (
+        bytes.fromhex(wanted[name]) for name in ("encryption_key", "authentication_key")
     )
 
     def private(name: str) -> Any:

@@ -31,7 +31,7 @@ SERVED = [
     *(Way(6, control) for control in (0x31, 0x32)),
     *(Way(7, control, "general-glo", hdlc=hdlc) for control, hdlc in ((0x31, False), (0x32, True))),
     Way(7, 0x31, signed=True),
-    Way(5, 0x31, "general-ciphering"),
+    Way(6, 0x31, "general-ciphering"),
     Way(7, 0x32, "general-ciphering", signed=True),
 ]
 

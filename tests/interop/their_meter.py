@@ -31,7 +31,7 @@ from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
 TYPE = load_meter_type(Path(__file__).with_name("pydlms-sim.toml"))
 PROGRAM, CLIENT = (Path(__file__).with_name(name) for name in ("pydlms_meter.py", "pydlms_client.py"))
 
-OUR_TITLE, THEIR_TITLE = b"HES\x00\x00\x00\x00\x01", b"PYD\x00\x00\x00\x00\x01"
+OUR_TITLE = b"HES\x00\x00\x00\x00\x01"
 SHARED = "sixteen letters."
 SECRETS = {1: "open-sesame", 2: SHARED, 3: SHARED, 4: SHARED, 6: SHARED}
 CLEAR, CIPHERED = 20, 40
@@ -93,9 +93,7 @@ class Meter:
         kind, secret = way.association, SECRETS.get(way.mechanism)
         credentials = replace(self.credentials, secret=None if secret is None else Secret(secret.encode()))
         place = parse_address(f"{self.address}?client={kind.client_sap}&timeout={timeout_s}")
-        async with open_session(
-            place, TYPE, kind, credentials, server_title=THEIR_TITLE, unasked=unasked
-        ) as session:
+        async with open_session(place, TYPE, kind, credentials, unasked=unasked) as session:
             yield session
 
 
@@ -225,7 +223,7 @@ async def write(session: Session) -> None:
     for value in (axdr.octet_string(b"short"), LONG):
         await session.set(NAME, value)
         assert await session.get(NAME) == value
-    with pytest.raises(AccessDenied, match="read-write denied|read/write denied"):
+    with pytest.raises(AccessDenied, match="denied"):
         await session.set(NAME._replace(attribute=1), NULL)
     attributes = [SelectedAttribute(one) for one in (OUTPUT, NO_SUCH, NAME)]
     for value in (axdr.octet_string(b"listed"), LONG):
