@@ -23,6 +23,8 @@ class HdlcLink:
         self.client = client
         self.server = server
         self.timeout_s = timeout_s
+        self._answer: bytes | None = None
+        """Waits behind the pushes that came with it."""
         self.data_link = HdlcClient(
             client,
             server_address(server, hdlc.physical, hdlc.octets),
@@ -40,8 +42,14 @@ class HdlcLink:
         await self._run(self.data_link.send(apdu, secret_places(apdu) if self._stream.recorded else ()))
 
     async def receive(self) -> bytes:
-        """The next APDU of the meter."""
-        return await self._run(self.data_link.receive())
+        """The next APDU of the meter; what it pushed in UI frames comes before the answer that it came with."""
+        if not self.data_link.unnumbered and self._answer is None:
+            self._answer = await self._run(self.data_link.receive())
+        if self.data_link.unnumbered:
+            return self.data_link.unnumbered.popleft()
+        answer, self._answer = self._answer, None
+        assert answer is not None, "it came, and nothing was pushed"
+        return answer
 
     async def close(self) -> None:
         """Tell the meter, as long as it listens, and close the stream."""

@@ -16,7 +16,6 @@ from drivers.dlms import apdu, axdr
 from drivers.dlms.apdu import DataNotification, EventNotification
 from drivers.dlms.ciphering import protection_of
 from drivers.dlms.wrapper import wrap
-from drivers.links.hdlc import HdlcLink
 from drivers.push import Arrival, Push, PushingMeter, PushPolicy, PushReceiver, Route, open_push
 from drivers.push.listener import serve_pushes
 from profiles.errors import AccessDenied, LinkError, SettingsError
@@ -308,21 +307,14 @@ async def test_destinations_that_are_none_are_not_taken() -> None:
         assert place.meter.state.push_to == {}
 
 
-async def test_a_push_in_the_middle_of_an_association_is_given_to_who_takes_them() -> None:
+@pytest.mark.parametrize("scheme", ["tcp", "hdlc+tcp"])
+async def test_a_push_in_the_middle_of_an_association_is_given_to_who_takes_them(scheme: str) -> None:
+    """By HDLC it comes in UI frames."""
     heard: list[bytes] = []
-    async with one_meter() as place, place.session(unasked=heard.append) as session:
+    async with one_meter() as place, place.session(scheme=scheme, unasked=heard.append) as session:
         for count in range(3):
             octets = push(place.meter, "alert")
             place.server.interject(place.meter.identity.host, octets, place.setting.client_sap)
             assert await value(session, CLOCK) == place.meter.clock_octets()
             assert heard == [*heard[:count], octets]
         assert await value(session, SERIAL) == place.meter.identity.serial
-
-
-async def test_a_push_in_the_middle_of_an_hdlc_association_comes_in_ui_frames() -> None:
-    async with one_meter() as place, place.session(scheme="hdlc+tcp") as session:
-        assert isinstance(session.link, HdlcLink)
-        octets = push(place.meter, "block_load")
-        place.server.interject(place.meter.identity.host, octets, place.setting.client_sap)
-        assert await value(session, SERIAL) == place.meter.identity.serial
-        assert list(session.link.data_link.unnumbered) == [octets]
