@@ -133,16 +133,19 @@ async def open_session(
     client = Client(kind, credentials, server_title=server_title, last_received=last_received, unasked=unasked)
     server = address.server if address.server is not None else meter_type.server_sap
     link = await open_link(address, client=kind.client_sap, server=server, transcript=transcript)
-    async with session_on(link, client, refill) as session:
+    async with session_on(link, client, refill, release=meter_type.session_habit.release) as session:
         yield session
 
 
 @contextlib.asynccontextmanager
-async def session_on(link: Link, client: Client, refill: Refill | None = None) -> AsyncIterator[Session]:
+async def session_on(
+    link: Link, client: Client, refill: Refill | None = None, *, release: bool = True
+) -> AsyncIterator[Session]:
     """Associate over a link that is open, such as that of a meter that calls in; release and close on the way out.
 
     `client` knows the registered system title (IdentityMismatch if another answers), the highest invocation counter
-    that this meter has used under the key, and who takes the pushes that come in between.
+    that this meter has used under the key, and who takes the pushes that come in between. Without `release` the link
+    is closed and nothing said, for meters that know no RLRQ.
     Raises LinkError, AccessDenied, MeterBusy, SecurityError, IdentityMismatch, ProtocolError.
     """
     session = Session(link, client, refill)
@@ -155,7 +158,7 @@ async def session_on(link: Link, client: Client, refill: Refill | None = None) -
             broken = True
             raise
         finally:
-            if not broken:
+            if release and not broken:
                 await session._release()
     finally:
         await link.close()

@@ -21,7 +21,7 @@ from drivers.dlms.wrapper import wrap
 from drivers.session import Session, open_session
 from profiles.errors import AccessDenied, LinkError, LinkTimeout, MeterBusy, ProtocolError
 from profiles.loader import load_meter_type
-from profiles.meter_type import MeterType
+from profiles.meter_type import MeterType, SessionHabit
 from profiles.objects import AttributeRef, Obis
 from simulators.fleet import Fleet
 from simulators.meter import SimulatedMeter, simulated_meters
@@ -158,6 +158,23 @@ async def test_a_meter_that_does_not_answer_a_release_is_hung_up_on_soon(monkeyp
         place.address = replace(place.address, timeout_s=600)
         async with asyncio.timeout(20), place.session() as session:
             await session.get(SERIAL)
+
+
+async def test_a_meter_that_knows_no_release_is_asked_for_none() -> None:
+    heard: list[int] = []
+
+    class Unreleasable(SimulatedMeter):
+        def on_wire(self, apdu: bytes) -> bytes | None:
+            heard.append(apdu[0])
+            return None if apdu[0] in (0x63, 0xD8) else apdu
+
+    meter_type = replace(METER_TYPE, session_habit=SessionHabit(release=False))
+    async with one_meter(Unreleasable, meter_type) as place:
+        async with place.session() as session:
+            await session.get(SERIAL)
+        await place.is_free()
+    assert heard[0] == 0x61
+    assert 0x63 not in heard
 
 
 async def test_a_meter_that_hangs_up_is_a_link_error_that_names_the_step() -> None:
