@@ -90,7 +90,7 @@ class Outages:
         gasp, boot, join = ((draw * most).astype(np.int64) for draw, most in zip(draws, (4, 5, 160), strict=True))
         restored = spans.end + 2 + boot
         joined_ = restored + 20 + join
-        again = np.append(spans.start[1:], np.iinfo(np.int64).max)
+        again = np.append(spans.start, np.iinfo(np.int64).max)[1:]
         rows = zip(*(a.tolist() for a in (spans.start, spans.end, gasp, restored, joined_, again)), strict=True)
         return [
             PowerFailure(start, end, start + 1, start + 1 + late, back, breath if breath < next_ else None)

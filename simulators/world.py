@@ -38,6 +38,8 @@ _AMPERE: Final = 30.0
 _SHARE_OF_RATED: Final = 0.5
 _CT_AMPERE: Final = 5.0
 _DAY_S: Final = 86_400
+_HOUR_S: Final = 3600
+_LONGEST_BOOT_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,16 +236,20 @@ class World:
     def events(self, meter: int, since: int, until: int, logged_after_s: int = 0) -> list[Occurrence]:
         """What one meter has noticed in [since, until), in order: outages that lasted `logged_after_s`, tampers.
 
-        What happens to a meter without supply it notices when the supply is back, unless it is over by then.
+        What happens to a meter without supply it notices when the supply is back, unless it is over by then; what is
+        over before the meter is sure of it, never.
         """
-        failures = self.power_failures(meter, since - _DAY_S, until)
+        failures = self.power_failures(meter, since - _LONGEST_BOOT_S, until)
+        first = min(since, failures[0].start if failures else since) - _HOUR_S
         found = [
             Occurrence(at, code)
             for failure in failures
             if failure.end - failure.start >= logged_after_s
             for at, code in ((failure.failed_at, POWER_FAILED), (failure.restored_at, POWER_RESTORED))
         ]
-        for tamper in self.tampers_of(meter, since - _DAY_S, until):
+        for tamper in self.tampers_of(meter, first, until):
+            if tamper.end < tamper.occurred_at:
+                continue
             begun, ended = _when_up(failures, tamper.occurred_at), _when_up(failures, tamper.restored_at)
             if tamper.restoration is None:
                 found.append(Occurrence(begun, tamper.code, tamper.phase))
