@@ -35,9 +35,6 @@ from simulators.world import Sites, World
 
 _MOST_METERS: Final = 1_000_000
 _MOST_SHARE: Final = 1e9
-_NOMINAL_V: Final = 230.0
-_SECONDARY_V: Final = 110.0 / 3**0.5
-"""From phase to neutral behind a voltage transformer."""
 _USUAL_CURRENT_RATIO: Final = 20
 _FLAG: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 _LINE_2: Final = 52
@@ -134,12 +131,7 @@ class FleetFile:
             for name in ("phases", "current_ratio", "voltage_ratio")
         }
         kinds = np.array([kind_number(one.name) for one in self.archetypes], np.int64)
-        high = of_types["voltage_ratio"] > 1
-        sites = Sites(
-            kind=kinds[who.archetype],
-            nominal_v=np.where(high, _SECONDARY_V * of_types["voltage_ratio"], _NOMINAL_V),
-            **of_types,
-        )
+        sites = Sites(kind=kinds[who.archetype], **of_types)
         commissioned = int(self.commissioned_at.timestamp())
         return World(self.seed, self.topology(), sites, commissioned, self.outages, self.tampers)
 
@@ -169,6 +161,12 @@ def read_fleet_file(path: Path) -> FleetFile:
     for table in (topology, types, push, keys):
         table.close()
     return read
+
+
+def phases_of(meter_type: MeterType) -> int:
+    """3 where the type captures the voltage of a second phase, else 1."""
+    captured = (column.obis.c for profile in meter_type.profiles.values() for column in profile.capture_objects)
+    return 3 if _LINE_2 in captured else 1
 
 
 def _divisions(path: Path, keys: Keys) -> tuple[Division, ...]:
@@ -227,11 +225,10 @@ def _type_share(keys: Keys, name: str) -> TypeShare:
         meter_type = load_meter_type(name)
     except SettingsError as error:
         raise keys.wrong(name, message=error.message) from None
-    captured = [column.obis.c for profile in meter_type.profiles.values() for column in profile.capture_objects]
     behind = meter_type.ratios is not None
     read = TypeShare(
         meter_type,
-        phases=table.choice("phases", (1, 3), 3 if _LINE_2 in captured else 1),
+        phases=table.choice("phases", (1, 3), phases_of(meter_type)),
         current_ratio=table.integer("current_ratio", 1, 10_000, _USUAL_CURRENT_RATIO if behind else 1),
         voltage_ratio=table.integer("voltage_ratio", 1, 10_000, 1),
     )

@@ -61,6 +61,8 @@ class Spans:
 
     def of_members(self, members: Integers) -> Spans:
         """The spans of nodes as spans of their members: `members` has the node's row for each member."""
+        if not len(self):
+            return self
         order = np.argsort(self.row, kind="stable")
         node = self.row[order]
         first = np.searchsorted(node, members, "left")
@@ -84,6 +86,8 @@ class Spans:
 
     def overlaps(self, starts: Integers, length_s: int) -> Overlaps:
         """What the spans have in common with each interval [start, start + length_s), for `starts` in any order."""
+        if not len(self):
+            return Overlaps(self.row, self.row, self.start, self.end)
         order = np.argsort(starts, kind="stable")
         sorted_ = starts[order]
         first = np.searchsorted(sorted_, self.start - length_s, "right")
@@ -120,7 +124,8 @@ class Overlaps:
     def seconds(self, shape: tuple[int, int]) -> Floats:
         """Seconds of each interval that the spans take, rows by columns."""
         taken = np.zeros(shape)
-        np.add.at(taken, (self.row, self.column), self.end - self.begin)
+        if len(self.row):
+            np.add.at(taken, (self.row, self.column), self.end - self.begin)
         return taken
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simulators.load import archetypes_of
 from simulators.load.curve import (
     VAH_EXPORT_EXCESS,
     VAH_IMPORT_EXCESS,
@@ -31,9 +32,12 @@ from simulators.load.noise import Floats, Integers
 from simulators.outages import OutageRates, Outages, PowerFailure
 from simulators.spans import Rate, Spans, joined
 from simulators.tampers import LOW_VOLTAGE, OVER_VOLTAGE, PHASE_MISSING, Tamper, Tampers
-from simulators.topology import Topology
+from simulators.topology import Division, Topology, lay_out
 
 POWER_FAILED, POWER_RESTORED = 101, 102
+_NOMINAL_V: Final = 230.0
+_SECONDARY_V: Final = 110.0 / 3**0.5
+"""Behind a voltage transformer."""
 _AMPERE: Final = 30.0
 _SHARE_OF_RATED: Final = 0.5
 _CT_AMPERE: Final = 5.0
@@ -47,15 +51,18 @@ class Sites:
     """What hangs where, arrays by meter index.
 
     `kind`: number of its archetype; `phases`: 1 or 3; `current_ratio` and `voltage_ratio`: of its instrument
-    transformers, 1 without; `nominal_v`: from phase to neutral, on the primary side.
-    All that the world says of a meter is on the primary side.
+    transformers, 1 without. All that the world says of a meter is on the primary side.
     """
 
     kind: Integers
     phases: Integers
     current_ratio: Integers
     voltage_ratio: Integers
-    nominal_v: Floats
+
+    @property
+    def nominal_v(self) -> Floats:
+        """V from phase to neutral."""
+        return np.where(self.voltage_ratio > 1, _SECONDARY_V * self.voltage_ratio, _NOMINAL_V)
 
     @property
     def behind_transformers(self) -> Integers:
@@ -177,7 +184,7 @@ class World:
     def rate_registers(self, meter: int, moments: ArrayLike, tariff: Tariff, rates: int = 8) -> Registers:
         """The registers by rate of one meter: arrays of shape (rates, moments); rates add up to the total."""
         moment = np.maximum(np.atleast_1d(np.asarray(moments, np.int64)), self.commissioned_at)
-        switches = tariff.moments(self.commissioned_at, int(moment.max()))
+        switches = tariff.moments(self.commissioned_at, int(moment.max(initial=self.commissioned_at)))
         edges = np.unique(np.concatenate([[self.commissioned_at], switches, moment]))
         total, rate = self.registers([meter], edges), tariff.rates(edges[:-1])
         place = np.searchsorted(edges, moment)
@@ -216,7 +223,7 @@ class World:
     def power_off(self, meters: ArrayLike, moments: ArrayLike) -> tuple[Integers, Integers]:
         """How many outages have begun since commissioning, and their seconds, at each moment: (meters, moments)."""
         meter, moment = _indexes(meters), np.atleast_1d(np.asarray(moments, np.int64))
-        spans = self.outages.spans(meter, self.commissioned_at, int(moment.max()) + 1)
+        spans = self.outages.spans(meter, self.commissioned_at, int(moment.max(initial=self.commissioned_at)) + 1)
         number, seconds = (np.zeros((len(meter), len(moment)), np.int64) for _ in range(2))
         for column, upto in enumerate(moment.tolist()):
             begun = spans.start < upto
@@ -275,6 +282,27 @@ class World:
             missing=missing,
             missing_phase=self.tampers.phase_of(PHASE_MISSING, meter[missing.row], missing.start),
         )
+
+
+def town(
+    seed: int,
+    divisions: Sequence[Division],
+    commissioned_at: int,
+    *,
+    phases: int = 1,
+    current_ratio: int = 1,
+    voltage_ratio: int = 1,
+) -> World:
+    """A world of meters of one type where nothing is declared: consumers as in a town, no outages, no tampers."""
+    topology = lay_out(seed, divisions)
+    number = len(topology)
+    sites = Sites(
+        kind=archetypes_of(seed, np.arange(number)),
+        phases=np.full(number, phases),
+        current_ratio=np.full(number, current_ratio),
+        voltage_ratio=np.full(number, voltage_ratio),
+    )
+    return World(seed, topology, sites, commissioned_at, OutageRates(), {})
 
 
 def month_starts(since: int, until: int) -> Integers:

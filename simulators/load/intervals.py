@@ -31,7 +31,7 @@ from simulators.load.curve import (
 )
 from simulators.load.days import IST_OFFSET_S, SLOT_S
 from simulators.load.noise import Floats, Hashes, Integers, unit
-from simulators.spans import Spans, joined
+from simulators.spans import Overlaps, Spans, joined
 
 _EVENING_SAG: Final = tuple(
     math.exp(-0.5 * ((hour - 19.6) / 1.7) ** 2) + 0.4 * math.exp(-0.5 * ((hour - 8.0) / 1.5) ** 2) for hour in range(25)
@@ -44,7 +44,8 @@ class Load:
     """What flowed in each interval; every array has the shape (meters, slots).
 
     Energies are those of the interval in Wh, VAh and varh; voltages (V), currents (A), powers (W) and power factors are
-    averages over it, without supply 0; `w_instant`, `va_instant` and `frequency` (Hz) are those at its end.
+    averages over it, without supply 0; `w_instant`, `va_instant`, `var_instant` (negative: leading) and `frequency`
+    (Hz) are those at its end.
     `meter_health` is the meter's health octet (0: well), `signal_strength` dBm (negative whole numbers),
     `supplied` the part of the interval with supply, 0 to 1.
     Of a single-phase meter, `voltage_l1` and `current_l1` are its only ones. Of a three-phase meter, `voltage` and
@@ -71,8 +72,10 @@ class Load:
     varh_q3: Floats
     varh_q4: Floats
     w_import: Floats
+    w_export: Floats
     w_instant: Floats
     va_instant: Floats
+    var_instant: Floats
     power_factor: Floats
     power_factor_l1: Floats
     power_factor_l2: Floats
@@ -143,20 +146,27 @@ def energies(who: Consumers, service: Service, starts: Integers, length_s: int, 
     edges = np.union1d(starts, starts + length_s)
     begin, end = np.searchsorted(edges, starts), np.searchsorted(edges, starts + length_s)
     upto = flown(who, np.arange(len(who.index))[:, None], edges[None, :], flows)
-    lost = without.overlaps(starts, length_s)
-    before, after = flown(who, lost.row, lost.begin, flows), flown(who, lost.row, lost.end, flows)
     whole, exact = np.zeros(shape, np.int64), np.zeros(shape)
     for nth, flow in enumerate(flows):
         counted = _counted(upto[nth])
         np.subtract(counted[:, end], counted[:, begin], out=whole[flow])
         np.subtract(upto[nth][:, end], upto[nth][:, begin], out=exact[flow])
-        np.subtract.at(whole[flow], (lost.row, lost.column), _counted(after[nth]) - _counted(before[nth]))
-        np.subtract.at(exact[flow], (lost.row, lost.column), after[nth] - before[nth])
-        if flow in REACTIVE:
-            whole[flow][service.phases == 1], exact[flow][service.phases == 1] = 0, 0.0
-    if len(lost.row):
-        np.maximum(exact, 0.0, out=exact)
+    if len(without):
+        _take_out(who, flows, without.overlaps(starts, length_s), whole, exact)
+    if REACTIVE[0] in flows:
+        single = np.ix_(REACTIVE, service.phases == 1)
+        whole[single], exact[single] = 0, 0.0
     return Energies(whole, exact)
+
+
+def _take_out(who: Consumers, flows: tuple[int, ...], lost: Overlaps, whole: Integers, exact: Floats) -> None:
+    """Take what would have flowed in the parts `lost` of intervals out of their energies."""
+    before, after = flown(who, lost.row, lost.begin, flows), flown(who, lost.row, lost.end, flows)
+    place = (lost.row, lost.column)
+    for nth, flow in enumerate(flows):
+        np.subtract.at(whole[flow], place, _counted(after[nth]) - _counted(before[nth]))
+        np.subtract.at(exact[flow], place, after[nth] - before[nth])
+    np.maximum(exact, 0.0, out=exact)  # what is left of an interval without any supply may be a last bit below 0
 
 
 def counted_since(who: Consumers, service: Service, moments: Integers, since: int, without: Spans) -> Integers:
@@ -218,8 +228,10 @@ def measured(who: Consumers, service: Service, starts: Integers, length_s: int, 
         varh_q3=count[VARH_Q3],
         varh_q4=count[VARH_Q4],
         w_import=power[WH_IMPORT],
+        w_export=power[WH_EXPORT],
         w_instant=power[WH_IMPORT] * ending,
         va_instant=va_import * ending,
+        var_instant=(power[VARH_Q1] + power[VARH_Q2] - power[VARH_Q3] - power[VARH_Q4]) * ending,
         power_factor=factor,
         frequency=np.where(supplied > 0.0, 49.9 + 0.15 * unit(who.seed, "frequency", ends // SLOT_S), 0.0),
         supplied=supplied,

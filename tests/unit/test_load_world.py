@@ -14,7 +14,7 @@ from simulators.outages import DeclaredOutage, OutageRates
 from simulators.spans import Rate, Spans
 from simulators.tampers import TAMPERS
 from simulators.topology import divisions_of, lay_out
-from simulators.world import Registers, Sites, Tariff, World, month_starts
+from simulators.world import Registers, Sites, Tariff, World, month_starts, town
 
 NEW_YEAR = int(datetime(2025, 12, 31, 18, 30, tzinfo=UTC).timestamp())
 """2026-01-01 00:00 in India."""
@@ -34,7 +34,6 @@ def world(
         phases=np.full(METERS, phases),
         current_ratio=np.full(METERS, ratio),
         voltage_ratio=np.ones(METERS, np.int64),
-        nominal_v=np.full(METERS, 230.0),
     )
     grid = lay_out(9, divisions_of({"Bhopal city": METERS}), meters_per_transformer=30)
     return World(9, grid, sites, NEW_YEAR, outages, tampers or {})
@@ -238,6 +237,24 @@ def test_a_meter_without_supply_notices_a_tamper_only_when_it_is_up_again() -> N
     noticed = [one for one in here.events(2, NEW_YEAR, NEW_YEAR + 89 * DAY) if one.code not in (101, 102)]
     assert len(noticed) > 20
     assert not [one for one in noticed for failure in failures if failure.failed_at <= one.at <= failure.restored_at]
+
+
+def test_a_town_is_never_without_supply_and_nothing_befalls_it() -> None:
+    here = town(9, divisions_of({"Bhopal city": METERS}), NEW_YEAR, phases=3)
+    flow = here.load(np.arange(METERS), blocks(NEW_YEAR, NEW_YEAR + 5 * DAY), BLOCK)
+    assert (flow.supplied == 1).all()
+    assert flow.voltage_l3.min() > 200
+    assert not here.events(0, NEW_YEAR, NEW_YEAR + 365 * DAY)
+
+
+def test_no_intervals_and_no_moments_are_answered_with_none() -> None:
+    here = world()
+    assert here.load([3, 4], [], BLOCK).voltage_l2.shape == (2, 0)
+    assert here.registers([3, 4], []).wh_import.shape == (2, 0)
+    assert here.demands([3, 4], [], 1800).wh_import.shape == (2, 0)
+    assert here.maximum_demand(3, NEW_YEAR, NEW_YEAR + 60, 1800)["wh_import"].value == 0
+    assert here.rate_registers(3, [], Tariff()).wh_import.shape == (8, 0)
+    assert here.power_off([3, 4], [])[0].shape == (2, 0)
 
 
 def test_billing_periods_end_at_local_midnight_of_the_first() -> None:
