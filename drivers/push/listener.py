@@ -5,12 +5,13 @@ async with serve_pushes("::", lookup=lookup, on_push=keep) as listener: ...
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from drivers.links.listen import Listener
-from drivers.links.stream import TcpStream
+from drivers.links.stream import Stream, TcpStream
+from drivers.links.transcript import TracedStream, Transcript
 from drivers.push.calls import Call
 from drivers.push.datagrams import Datagrams
 from drivers.push.reception import Limits, Lookup, OnPush, Reception
@@ -18,12 +19,16 @@ from drivers.push.reception import Limits, Lookup, OnPush, Reception
 PORT: Final = 4059
 """Registered for DLMS/COSEM, TCP and UDP."""
 
+TranscriptOf = Callable[[str], Transcript]
+"""Given where a connection comes from: a transcript of its own."""
+
 
 class PushListener:
     """Open sockets, what came in by them, and what was turned away."""
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, transcript_of: TranscriptOf | None = None) -> None:
         self._reception = reception
+        self._transcript_of = transcript_of
         self._calls = Listener(
             self._serve,
             timeout_s=reception.limits.send_s,
@@ -81,7 +86,10 @@ class PushListener:
             await datagrams.close()
 
     async def _serve(self, stream: TcpStream, peer: str) -> None:
-        await Call(stream, peer, self._reception).serve()
+        line: Stream = stream
+        if self._transcript_of is not None:
+            line = TracedStream(stream, self._transcript_of(peer))
+        await Call(line, peer, self._reception).serve()
 
 
 @asynccontextmanager
@@ -93,10 +101,12 @@ async def serve_pushes(
     tcp_port: int | None = PORT,
     udp_port: int | None = PORT,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    transcript_of: TranscriptOf | None = None,
 ) -> AsyncIterator[PushListener]:
     """Listen on one address, or on all of this machine, to the end of the block. A port of 0 takes a free one, None
-    none. LinkError where that can't be."""
-    listener = PushListener(Reception(lookup, on_push, limits))
+    none; `transcript_of` gives the transcript that a TCP connection is to be recorded in. LinkError where that can't
+    be."""
+    listener = PushListener(Reception(lookup, on_push, limits), transcript_of)
     try:
         await listener.start(host, tcp_port, udp_port)
         yield listener

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import socket
 from collections import Counter
@@ -23,8 +24,10 @@ from drivers.hdlc.addresses import server_address
 from drivers.hdlc.server import unnumbered
 from drivers.links.hdlc import HdlcLink
 from drivers.links.stream import TcpStream
+from drivers.links.transcript import ReplayStream, Transcript, read_transcript
 from drivers.push import CLEAR, Arrival, Freshness, Push, PushingMeter, PushPolicy, ReplayWindow, accept, title_of
 from drivers.push.listener import PushListener, serve_pushes
+from drivers.push.receiver import PushReceiver
 from drivers.push.reception import Limits
 from profiles.errors import LinkError, SecurityError, StoreError
 
@@ -196,6 +199,38 @@ async def test_a_meter_that_pushes_and_hangs_up_at_once_has_pushed() -> None:
         await headend.wait_for(5)
         await until(lambda: listener.connections == 0)
     assert sorted(map(str, headend.values)) == [str(number) for number in range(5)]
+
+
+async def test_each_call_is_recorded_in_a_transcript_of_its_own_and_can_be_received_again() -> None:
+    headend, files = Headend(), {}
+
+    def transcript_of(peer: str) -> Transcript:
+        files[peer] = io.StringIO()
+        transcript = Transcript(files[peer])
+        transcript.begin(peer)
+        return transcript
+
+    async with serve_pushes(
+        "127.0.0.1",
+        lookup=headend.lookup,
+        on_push=headend.keep,
+        tcp_port=0,
+        udp_port=None,
+        limits=PATIENT,
+        transcript_of=transcript_of,
+    ) as listener:
+        for number in range(2):
+            async with calling("127.0.0.1", listener.tcp_ports[0]) as caller:
+                caller.send(wrap(1, 64, Meter(number).push(number, confirmed=False)))
+            await headend.wait_for(number + 1)
+        await until(lambda: listener.connections == 0)
+    assert len(files) == 2
+    for push, (peer, file) in zip(headend.kept, files.items(), strict=True):
+        (recording,) = read_transcript(file.getvalue())
+        assert recording.title == peer == push.arrival.peer
+        receiver = PushReceiver(peer)
+        receiver.feed(await ReplayStream(recording).receive(1))
+        assert receiver.next() == push.arrival
 
 
 @pytest.mark.parametrize("pause", [False, True])
