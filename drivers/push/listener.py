@@ -89,7 +89,10 @@ class PushListener:
         line: Stream = stream
         if self._transcript_of is not None:
             line = TracedStream(stream, self._transcript_of(peer))
-        await Call(line, peer, self._reception).serve()
+        try:
+            await Call(line, peer, self._reception).serve()
+        finally:
+            await line.close()
 
 
 @asynccontextmanager
