@@ -1,10 +1,10 @@
 """Do all sorts of things with one meter by pydlms-client's client: a program of its own, since pydlms-client is GPL; no
 test imports it.
 
-Takes JSON on stdin and prints JSON. In: host and port, or path of a serial port; hdlc, physical; client, mechanism,
-secret; security (null, or suite, policy, keys in hex, titles, counter); protection, dedicated, key_info; max_pdu,
-gbt_window (null: no general block transfer); steps, each a list of its name (`step_...`) and what it takes.
-Out: an answer for each step, A-XDR in hex or {"error": result}, and how the release went.
+Takes JSON on stdin and prints JSON. In: host and port, or path of a serial port and mode_e; hdlc, physical; client,
+mechanism, secret; security (null, or suite, policy, keys in hex, titles, counter), ciphered, protection, dedicated,
+key_info; max_pdu, gbt_window (null: no general block transfer); steps, each a list of its name (`step_...`) and what it
+takes. Out: an answer for each step, A-XDR in hex or {"error": result}, and how the release went.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def client_of(wanted: dict[str, Any]) -> DlmsClient:
     if security is not None:
         settings["signing_key"], settings["server_public_key"] = security.signing_key, security.peer_signing_key
     if wanted["path"] is not None:
-        return DlmsClient.serial(wanted["path"], **settings)
+        return (DlmsClient.optical if wanted["mode_e"] else DlmsClient.serial)(wanted["path"], **settings)
     if wanted["hdlc"]:
         settings["hdlc_parameters"] = HdlcParameters(window_tx=3)
         settings["server_physical"] = wanted["physical"]

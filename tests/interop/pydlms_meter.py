@@ -4,7 +4,7 @@ pydlms-client is GPL; no test imports it.
 Takes JSON as its argument: port (on 127.0.0.1; null for a pseudo-terminal), hdlc, window; keys in hex, suite, policy;
 clients (SAP, mechanism, secret, whether ciphered); without (names of conformance bits) and block transfer:
 gbt_window (null: none), lost (our blocks and the client's that get lost once); push (an APDU in hex that comes before
-each answer to a GET, ciphered as general-glo). Prints where it listens.
+each answer, ciphered as general-glo). Prints where it listens.
 
 The object 1/0.0.96.13.0.255 has a method 100 beside what classes have: it gives back its parameters.
 """
@@ -75,7 +75,13 @@ def meter_of(wanted: dict[str, Any]) -> MeterSimulator:
         meter.gbt_window = wanted["gbt_window"]
         meter.drop_gbt_blocks, meter.drop_gbt_requests = map(set, wanted["lost"])
     if wanted["push"] is not None:
-        meter.push_before_response(bytes.fromhex(wanted["push"]), protection="general-glo")
+        pushed = bytes.fromhex(wanted["push"])
+
+        def handle_all(apdu: bytes, session: Any) -> list[bytes]:
+            meter.push_before_response(pushed, protection="general-glo")
+            return MeterSimulator.handle_all(meter, apdu, session)
+
+        meter.handle_all = handle_all
     return meter
 
 

@@ -19,13 +19,13 @@ from typing import Any
 import lines
 import pytest
 import tour
-from simulated import Place, one_meter
+from simulated import SETTING, Place, one_meter
 
-from drivers.cosem.object_list import decode_object_list
 from drivers.dlms import axdr
 from drivers.dlms.security import PrivateKey
 from drivers.hdlc.server import HdlcServer
 from simulators.fleet import KeyPairs
+from simulators.meter import SimulatedMeter
 
 LIMIT_S = 60.0
 TITLE = "5749544E45535301"
@@ -75,16 +75,17 @@ async def serving(way: Way) -> AsyncIterator[tuple[Place, dict[str, Any]]]:
     """The meter on a socket, and what a client has to know of it."""
     async with one_meter(**way.association) as place:
         if not way.hdlc:
-            yield place, order(place, way, place.meter.identity.host, place.server.port)
+            yield place, order(place.meter, way, place.meter.identity.host, place.server.port)
             return
         async with lines.on_socket(
             lambda: HdlcServer(place.meter.connect(), physical=way.physical, offered=lines.METERS).receive
         ) as port:
-            yield place, order(place, way, "127.0.0.1", port)
+            yield place, order(place.meter, way, "127.0.0.1", port)
 
 
-def order(place: Place, way: Way, host: str, port: int) -> dict[str, Any]:
-    keys, kind = place.meter.keys, place.setting
+def order(meter: SimulatedMeter, way: Way, host: str, port: int) -> dict[str, Any]:
+    """What a client has to know to come to the meter that way."""
+    keys, kind = meter.keys, meter.meter_type.associations[SETTING]
     secret = {0: None, 1: keys.lls, 5: None, 7: None}.get(way.mechanism, keys.hls)
     security = {
         "suite": way.control & 0x0F,
@@ -100,6 +101,7 @@ def order(place: Place, way: Way, host: str, port: int) -> dict[str, Any]:
         "host": host,
         "port": port,
         "path": None,
+        "mode_e": False,
         "hdlc": way.hdlc,
         "physical": way.physical,
         "client": kind.client_sap,
@@ -167,18 +169,23 @@ async def told(program: str, wanted: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-Stages = Callable[[Place], list[tour.TourStep]]
+Stages = Callable[[tour.Found], list[tour.TourStep]]
 
 
 async def walk(program: str, way: Way, stages: Stages) -> dict[str, Any]:
     """Take the program through the stages; each answer must be the one expected."""
     async with serving(way) as (place, wanted):
-        steps = stages(place)
+        steps = stages(await found_at(place))
         said = await told(program, wanted | {"steps": [step for step, _ in steps]})
         for (step, expected), answer in zip(steps, said["answers"], strict=True):
             assert answer == (decoded(step, expected) if program == GURUX else expected), step
         assert place.meter.holder is None, "the client was to release the association"
         return said
+
+
+async def found_at(place: Place) -> tour.Found:
+    async with place.session() as session:
+        return await tour.find(session)
 
 
 def release_of(way: Way) -> str:
@@ -222,14 +229,13 @@ def gurux_tour(way: Way) -> Stages:
     """All that gurux-dlms can do. A list that comes in blocks, which come in several frames, it reads only ciphered;
     ACCESS it does not cipher but in general APDUs."""
 
-    def stages(place: Place) -> list[tour.TourStep]:
-        meter = place.meter
-        steps = [*tour.reading(meter), *tour.selecting(meter)]
+    def stages(found: tour.Found) -> list[tour.TourStep]:
+        steps = [*tour.reading(found), *tour.selecting(found)]
         if way.control or not way.hdlc:
-            steps += tour.reading_a_long_list(meter)
+            steps += tour.reading_a_long_list(found)
         if not way.control or way.ciphering.startswith("general"):
-            steps += tour.reading_at_once(meter)
-        return [*steps, *tour.writing(), *tour.calling(meter)]
+            steps += tour.reading_at_once(found)
+        return [*steps, *tour.writing(found), *tour.calling(found)]
 
     return stages
 
@@ -237,13 +243,17 @@ def gurux_tour(way: Way) -> Stages:
 def pydlms_tour(way: Way) -> Stages:
     """Everything; only has ACCESS no glo- APDU that it would sign."""
 
-    def stages(place: Place) -> list[tour.TourStep]:
-        meter = place.meter
-        steps = [*tour.reading(meter), *tour.reading_a_long_list(meter), *tour.selecting(meter)]
-        steps += [*tour.selecting_columns(meter), *tour.writing(), *tour.writing_lists(), *tour.calling_at_length()]
+    def stages(found: tour.Found) -> list[tour.TourStep]:
+        steps = [*tour.reading(found), *tour.reading_a_long_list(found), *tour.selecting(found)]
+        steps += [
+            *tour.selecting_columns(found),
+            *tour.writing(found),
+            *tour.writing_lists(),
+            *tour.calling_at_length(),
+        ]
         if not (way.signed and way.ciphering == "glo"):
-            steps += [*tour.reading_at_once(meter), *tour.all_at_once()]
-        return [*steps, *tour.calling(meter)]
+            steps += [*tour.reading_at_once(found), *tour.all_at_once()]
+        return [*steps, *tour.calling(found)]
 
     return stages
 
@@ -291,13 +301,12 @@ async def test_the_pydlms_client_takes_the_whole_tour(way: Way) -> None:
 @pytest.mark.parametrize("way", GBT_WAYS, ids=str)
 async def test_the_pydlms_client_writes_and_reads_by_general_block_transfer(way: Way) -> None:
     """But for a second long request in an association: its first block acknowledges the exchange before."""
-    await walk(PYDLMS, way, lambda place: [*tour.reading(place.meter), *tour.in_long_blocks(place.meter)])
+    await walk(PYDLMS, way, lambda found: [*tour.reading(found), *tour.in_long_blocks(found)])
 
 
 @pytest.mark.parametrize("program", [GURUX, PYDLMS])
 async def test_each_client_sees_the_objects_and_rights_of_its_association(program: str) -> None:
     async with serving(Way(5, 0x30)) as (place, wanted):
+        found = await found_at(place)
         said = await told(program, wanted | {"steps": [["view"]]})
-        listed = place.meter.objects[tour.ASSOCIATION].attributes[2].read
-        assert listed is not None
-        assert view_of(said["answers"][0]) == tour.viewed(decode_object_list(listed(place.meter, place.setting)))
+        assert view_of(said["answers"][0]) == tour.viewed(found.objects)

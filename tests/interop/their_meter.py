@@ -8,13 +8,14 @@ association to the next.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tour
 
 from drivers.address import parse_address
 from drivers.credentials import CounterRange, Credentials
@@ -31,7 +32,7 @@ from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
 TYPE = load_meter_type(Path(__file__).with_name("pydlms-sim.toml"))
 PROGRAM, CLIENT = (Path(__file__).with_name(name) for name in ("pydlms_meter.py", "pydlms_client.py"))
 
-OUR_TITLE = b"HES\x00\x00\x00\x00\x01"
+OUR_TITLE, THEIR_TITLE = b"HES\x00\x00\x00\x00\x01", b"PYD\x00\x00\x00\x00\x01"
 SHARED = "sixteen letters."
 SECRETS = {1: "open-sesame", 2: SHARED, 3: SHARED, 4: SHARED, 6: SHARED}
 CLEAR, CIPHERED = 20, 40
@@ -145,7 +146,7 @@ def served(serve: Callable[..., Any], folder: Path, way: Way, **changed: Any) ->
     """The meter as the program beside this one serves it, which may say more of it than `pydlms simulate`."""
     suite = way.control & 0x0F
     credentials, told = keys(suite)
-    order = told | {
+    order: dict[str, Any] = told | {
         "port": 0,
         "hdlc": way.hdlc,
         "window": 3,
@@ -174,6 +175,7 @@ def witness(run: Callable[..., Any], meter: Meter) -> dict[AttributeRef, bytes]:
         "host": host,
         "port": int(port),
         "path": None,
+        "mode_e": False,
         "hdlc": False,
         "client": CLEAR,
         "mechanism": 0,
@@ -205,13 +207,13 @@ async def read(session: Session, held: Held) -> None:
     assert await session.get_list(wanted) == short
     assert await session.get_list([*wanted, SelectedAttribute(PROFILE)]) == (*short, DataResult(held[PROFILE]))
 
-    rows = elements(held[PROFILE])
+    rows = tour.elements(held[PROFILE])
     assert len(rows) == 96
     assert await session.get(PROFILE, apdu.entry_selection(5, 14)) == axdr.array(rows[4:14])
-    energies = axdr.array([axdr.structure(elements(row)[1]) for row in rows[4:14]])
+    energies = axdr.array([axdr.structure(tour.elements(row)[1]) for row in rows[4:14]])
     assert await session.get(PROFILE, apdu.entry_selection(5, 14, 2, 2)) == energies
     clock, energy = CaptureObject(8, Obis(0, 0, 1, 0, 0), 2), CaptureObject(3, ENERGY.obis, 2)
-    bounds = [elements(row)[0][2:] for row in (rows[4], rows[13])]
+    bounds = [tour.elements(row)[0][2:] for row in (rows[4], rows[13])]
     assert await session.get(PROFILE, apdu.range_selection(clock, bounds[0], bounds[1])) == axdr.array(rows[4:14])
     assert await session.get(PROFILE, apdu.range_selection(clock, bounds[0], bounds[1], [energy])) == energies
     some = [SelectedAttribute(PROFILE, apdu.entry_selection(1, 1)), SelectedAttribute(SERIAL)]
@@ -252,9 +254,3 @@ async def access(session: Session, held: Held) -> None:
     )
     assert answer.data == (held[SERIAL], NULL, NULL, axdr.boolean(True), NULL)
     assert [one.result for one in answer.results] == [0, 4, 0, 0, 11]
-
-
-def elements(data: bytes) -> Sequence[bytes]:
-    """The octets of each element of an array or structure."""
-    reader = axdr.Reader(data, "elements", 1)
-    return [reader.datum() for _ in range(reader.length())]

@@ -7,17 +7,13 @@ done with. An answer is A-XDR in hex, a result that is no success as {"error": r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from simulated import NOW
-
-from drivers.cosem.object_list import ListedObject
+from drivers.cosem.object_list import ListedObject, decode_object_list
 from drivers.dlms import apdu, axdr
-from profiles.objects import Obis
-from simulators import block_load, event_log
-from simulators.meter import SimulatedMeter
+from drivers.session import Session
+from profiles.objects import AttributeRef, MethodRef, Obis
 
 Step = list[Any]
 Expected = Any
@@ -35,64 +31,97 @@ NO_METHOD: Step = [70, "0.0.96.3.10.255", 3]
 BLOCK_LOAD = "1.0.99.1.0.255"
 EVENTS: Step = [7, "0.0.99.98.2.255", 4]
 ADD_USER: Step = [15, "0.0.40.0.0.255", 5]
-ASSOCIATION = Obis(0, 0, 40, 0, 0)
 
 LONG = bytes(range(256)) * 6
 """More than any meter takes in one piece."""
 NOTHING = axdr.int8(0).hex()
 """The parameter of a method that needs none."""
+ALL_EVENTS = apdu.entry_selection(1)[1:]
 READ_WRITE_DENIED, OBJECT_UNDEFINED = {"error": 3}, {"error": 4}
 
 
-def octets_at(moment: Any) -> bytes:
-    """A time of the meters' clocks, 12 octets."""
-    return block_load.clock_octets(np.array([int(moment.timestamp())], np.int64)).tobytes()
+@dataclass(frozen=True)
+class Found:
+    """What the meter holds before the tour, as our own client reads it: octets."""
+
+    serial: bytes
+    clock: bytes
+    demand_period: bytes
+    columns: bytes
+    period: bytes
+    buffer: bytes
+    events: bytes
+    objects: tuple[ListedObject, ...]
+
+    @property
+    def rows(self) -> list[bytes]:
+        """Of the block load."""
+        return elements(self.buffer)
+
+    def stamp(self, number: int) -> str:
+        """Of one of these rows, as a bound of a range."""
+        return elements(self.rows[number])[0][2:].hex()
 
 
-def reading(meter: SimulatedMeter) -> list[TourStep]:
+async def find(session: Session) -> Found:
+    """Read it; in an association that may do everything."""
+
+    async def get(class_id: int, obis: str, attribute: int) -> bytes:
+        return await session.get(AttributeRef(class_id, Obis.parse(obis), attribute))
+
+    class_id, obis, method = EVENTS
+    return Found(
+        serial=await get(*SERIAL),
+        clock=await get(*CLOCK),
+        demand_period=await get(*DEMAND_PERIOD),
+        columns=await get(7, BLOCK_LOAD, 3),
+        period=await get(7, BLOCK_LOAD, 4),
+        buffer=await get(7, BLOCK_LOAD, 2),
+        events=await session.action(MethodRef(class_id, Obis.parse(obis), method), ALL_EVENTS) or b"",
+        objects=decode_object_list(await get(15, "0.0.40.0.0.255", 2)),
+    )
+
+
+def reading(found: Found) -> list[TourStep]:
     """GET: alone, in blocks, with a list."""
-    identity = axdr.visible_string(meter.identity.serial).hex()
-    columns = block_load.encode_capture_objects(meter.capture_objects()).hex()
+    serial = found.serial.hex()
     return [
-        (["get", *SERIAL], identity),
+        (["get", *SERIAL], serial),
         (["get", *NO_SUCH], OBJECT_UNDEFINED),
-        (["get", *CLOCK], axdr.octet_string(octets_at(NOW)).hex()),
-        (["get", 7, BLOCK_LOAD, 3], columns),
-        (["get", 7, BLOCK_LOAD, 2], axdr.array(meter.rows(None)).hex()),
-        (["get_list", [SERIAL, NO_SUCH, DEMAND_PERIOD]], [identity, OBJECT_UNDEFINED, axdr.uint16(1800).hex()]),
+        (["get", *CLOCK], found.clock.hex()),
+        (["get", 7, BLOCK_LOAD, 3], found.columns.hex()),
+        (["get", 7, BLOCK_LOAD, 2], found.buffer.hex()),
+        (["get_list", [SERIAL, NO_SUCH, DEMAND_PERIOD]], [serial, OBJECT_UNDEFINED, found.demand_period.hex()]),
     ]
 
 
-def reading_a_long_list(meter: SimulatedMeter) -> list[TourStep]:
+def reading_a_long_list(found: Found) -> list[TourStep]:
     """GET with a list that comes in blocks."""
-    values = axdr.visible_string(meter.identity.serial), axdr.array(meter.rows(None)), axdr.uint16(1800)
-    return [(["get_list", [SERIAL, [7, BLOCK_LOAD, 2], DEMAND_PERIOD]], [one.hex() for one in values])]
+    values = found.serial, found.buffer, found.period
+    return [(["get_list", [SERIAL, [7, BLOCK_LOAD, 2], [7, BLOCK_LOAD, 4]]], [one.hex() for one in values])]
 
 
-def selecting(meter: SimulatedMeter) -> list[TourStep]:
+def selecting(found: Found) -> list[TourStep]:
     """Selective access: by range of the clock, by entry, and some columns alone."""
-    rows, columns = meter.rows(None), list(meter.capture_objects())
-    last = NOW.replace(minute=0, second=0)
-    bounds = [octets_at(last - timedelta(hours=5)).hex(), octets_at(last).hex()]
-    in_range = rows[-21:]
-    some = [[one.class_id, str(one.obis), one.attribute] for one in (columns[0], columns[3])]
+    rows, bounds = found.rows, (found.stamp(-21), found.stamp(-1))
+    some = [column_of(found, number) for number in (0, 3)]
     return [
-        (["range", BLOCK_LOAD, *bounds, []], axdr.array(in_range).hex()),
-        (["range", BLOCK_LOAD, *bounds, some], axdr.array([_cells(row, [0, 3]) for row in in_range]).hex()),
+        (["range", BLOCK_LOAD, *bounds, []], axdr.array(rows[-21:]).hex()),
+        (["range", BLOCK_LOAD, *bounds, some], axdr.array([cells(row, [0, 3]) for row in rows[-21:]]).hex()),
         (["entries", BLOCK_LOAD, 5, 14, 1, 0], axdr.array(rows[4:14]).hex()),
-        (["entries", BLOCK_LOAD, 5, 14, 1, 3], axdr.array([_cells(row, [0, 1, 2]) for row in rows[4:14]]).hex()),
+        (["entries", BLOCK_LOAD, 5, 14, 1, 3], axdr.array([cells(row, [0, 1, 2]) for row in rows[4:14]]).hex()),
     ]
 
 
-def selecting_columns(meter: SimulatedMeter) -> list[TourStep]:
+def selecting_columns(found: Found) -> list[TourStep]:
     """By entry, columns that are not the first ones."""
-    rows = [_cells(row, [1, 2, 3]) for row in meter.rows(None)[4:14]]
+    rows = [cells(row, [1, 2, 3]) for row in found.rows[4:14]]
     return [(["entries", BLOCK_LOAD, 5, 14, 2, 4], axdr.array(rows).hex())]
 
 
-def writing() -> list[TourStep]:
-    """SET: alone, in blocks, and what may not be written."""
-    later = axdr.octet_string(octets_at(NOW + timedelta(seconds=90))).hex()
+def writing(found: Found) -> list[TourStep]:
+    """SET: alone, in blocks, and what may not be written. The clock of the simulated meters stands still."""
+    later = (found.clock[:9] + bytes([found.clock[9] ^ 1]) + found.clock[10:]).hex()  # a second off
     long = axdr.octet_string(LONG).hex()
     return [
         (["set", *DEMAND_PERIOD, axdr.uint16(900).hex()], None),
@@ -116,16 +145,15 @@ def writing_lists() -> list[TourStep]:
     ]
 
 
-def calling(meter: SimulatedMeter) -> list[TourStep]:
+def calling(found: Found) -> list[TourStep]:
     """ACTION: with effect, with data in return, with what may not be called; a reset at the end of it."""
-    events = apdu.entry_selection(1)[1:].hex()
     return [
         (["call", *DISCONNECT, NOTHING], None),
         (["get", *STATE], axdr.enum(0).hex()),
         (["call", *RECONNECT, NOTHING], None),
         (["get", *STATE], axdr.enum(1).hex()),
         (["call", *NO_METHOD, NOTHING], READ_WRITE_DENIED),
-        (["call", *EVENTS, events], _events(meter)),
+        (["call", *EVENTS, ALL_EVENTS.hex()], found.events.hex()),
         (["call", 7, BLOCK_LOAD, 1, NOTHING], None),
         (["get", 7, BLOCK_LOAD, 7], axdr.uint32(0).hex()),
     ]
@@ -156,19 +184,18 @@ def all_at_once() -> list[TourStep]:
     return [(["access", asked], [[0, null], [0, period], [4, null], [0, null], [3, null]])]
 
 
-def reading_at_once(meter: SimulatedMeter) -> list[TourStep]:
+def reading_at_once(found: Found) -> list[TourStep]:
     """ACCESS for nothing but reads."""
-    null, serial = axdr.null().hex(), axdr.visible_string(meter.identity.serial).hex()
+    null = axdr.null().hex()
     asked = [["get", *one, null] for one in (SERIAL, NO_SUCH, [7, BLOCK_LOAD, 4])]
-    return [(["access", asked], [[0, serial], [4, null], [0, axdr.uint32(900).hex()]])]
+    return [(["access", asked], [[0, found.serial.hex()], [4, null], [0, found.period.hex()]])]
 
 
-def in_long_blocks(meter: SimulatedMeter) -> list[TourStep]:
+def in_long_blocks(found: Found) -> list[TourStep]:
     """A SET that is too long for one piece, and an answer of ACCESS, which has no blocks of its own."""
     long, null = axdr.octet_string(LONG).hex(), axdr.null().hex()
     asked = [["get", *MESSAGE, null], ["get", 7, BLOCK_LOAD, 2, null]]
-    answered = [[0, long], [0, axdr.array(meter.rows(None)).hex()]]
-    return [(["set", *MESSAGE, long], None), (["access", asked], answered)]
+    return [(["set", *MESSAGE, long], None), (["access", asked], [[0, long], [0, found.buffer.hex()]])]
 
 
 def viewed(listed: Iterable[ListedObject]) -> list[list[Any]]:
@@ -186,11 +213,21 @@ def viewed(listed: Iterable[ListedObject]) -> list[list[Any]]:
     )
 
 
-def _events(meter: SimulatedMeter) -> str:
-    return axdr.array(event_log.rows(meter, None)).hex()
+def elements(data: bytes) -> list[bytes]:
+    """The octets of each element of an array or structure."""
+    reader = axdr.Reader(data, "elements", 1)
+    return [reader.datum() for _ in range(reader.length())]
 
 
-def _cells(row: bytes, wanted: list[int]) -> bytes:
-    reader = axdr.Reader(row, "row", 1)
-    cells = [reader.datum() for _ in range(reader.length())]
-    return axdr.structure(*(cells[index] for index in wanted))
+def cells(row: bytes, wanted: list[int]) -> bytes:
+    """A row with some of its cells."""
+    all_cells = elements(row)
+    return axdr.structure(*(all_cells[number] for number in wanted))
+
+
+def column_of(found: Found, number: int) -> Step:
+    """Class, logical name and attribute of a column of the block load."""
+    match axdr.decode(elements(found.columns)[number]):
+        case axdr.Structure((int(class_id), bytes(obis), int(attribute), 0)):
+            return [class_id, str(Obis(*obis)), attribute]
+    raise AssertionError("a capture object has four elements")
