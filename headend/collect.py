@@ -19,7 +19,6 @@ import structlog
 
 from drivers.address import Address, parse_address
 from drivers.credentials import CounterRange, Credentials
-from drivers.dlms.profile_buffer import decode_profile
 from drivers.dlms.security import Key
 from drivers.reading import Layout, association_of, check_serial, read_invocation_counter, read_layout, read_profile
 from drivers.session import Session, open_session
@@ -350,7 +349,7 @@ class Collector:
             table = await read_profile(session, meter_type, profile, job.layout, start, end)
             if table.odd_rows and job.new_layout is None:
                 job.layout = job.new_layout = await read_layout(session, profile)
-                table = decode_profile(table.buffer, job.layout.capture_objects)
+                table = await read_profile(session, meter_type, profile, job.layout, start, end)
             now = self._clock()
             batch = intervals(
                 table,

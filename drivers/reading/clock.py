@@ -42,7 +42,7 @@ class ClockReading:
 async def read_clock(session: Session, meter_type: MeterType, now: Callable[[], datetime]) -> ClockReading:
     """The clock, and its drift against `now()` in the middle of the question. ProtocolError for what is no date-time.
 
-    A meter that states daylight saving time is taken at its word in the hour that a clock shows twice.
+    In the hour that a clock shows twice, the meter's own deviation or daylight saving bit decides.
     """
     asked = now()
     value = axdr.decode(await session.get(meter_type.clock))

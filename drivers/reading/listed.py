@@ -19,7 +19,7 @@ from profiles.objects import AttributeRef, Obis
 _BY_RANGE, _BY_ENTRY = 1, 2
 _EVENT_CODE: Final = Obis(0, 0, 96, 11, 0)
 _EVENT_LOG: Final = 98
-"""Group D of 0.b.99.98.e, the event logs (Blue Book, clause 7.2.4.3)."""
+"""Group D of 0.b.99.98.e, the standard's codes of event logs."""
 
 
 async def listed_profiles(session: Session, meter_type: MeterType) -> tuple[Profile, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from field import COMMISSIONED, DUE, NOW, Make, field
 
-from drivers.dlms import association, axdr
+from drivers.dlms import axdr, client
 from headend import collect
 from profiles.intervals import IN_THE_FUTURE, NO_DATE_TIME, OFF_THE_GRID, OTHER_COLUMNS, TOO_OLD
 from profiles.objects import CaptureObject, Obis
@@ -258,7 +258,7 @@ async def test_a_transfer_without_end_is_cut_off(timescale_dsn: str, monkeypatch
         def rows(self, bounds: tuple[int, int] | None) -> list[bytes]:
             return super().rows(bounds) * 20
 
-    monkeypatch.setattr(association, "MAX_TRANSFER", 20_000)
+    monkeypatch.setattr(client, "MAX_TRANSFER", 20_000)
     async with field(timescale_dsn, odd={BAD: Endless}) as place:
         report = await place.cycle()
         assert (report.answered, report.failed) == (2, {"ProtocolError": 1})
