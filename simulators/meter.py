@@ -1,8 +1,8 @@
 """One simulated single-phase smart meter: identity, keys, clock, stored rows, and who is connected to it.
 
 The one rule: what the meter answers is a method here, so that a test serves a meter that misbehaves by subclassing
-and overriding one of them (`rows`, `capture_objects`, `scaler_row`, `clock_octets`, `on_wire`). No I/O: a connection
-is opened with `connect()` and given APDUs; what it may do is in `association.py`.
+and overriding one of them (`rows`, `capture_objects`, `scaler_row`, `clock_octets`, `in_clear`, `on_wire`). No I/O: a
+connection is opened with `connect()` and given APDUs; what it may do is in `association.py`.
 """
 
 from __future__ import annotations
@@ -220,6 +220,10 @@ class SimulatedMeter:
         starts = np.array(stored, np.int64)
         flow = load(self._seed, [self.identity.index], starts, period)
         return block_load.encode_rows(self.identity.maker, starts, period, flow)
+
+    def in_clear(self, answer: bytes) -> bytes:
+        """The last word on each answer of an open association before it is protected."""
+        return answer
 
     def on_wire(self, apdu: bytes) -> bytes | None:
         """The last word on each answer, protected as it is: b"" says nothing, None closes the connection."""

@@ -46,6 +46,7 @@ class OpenAssociation:
         self.conformance = conformance
         self.proof = proof
         self.over = False
+        self._meter = meter
         self._max_pdu = max_pdu
         self._own_max_pdu = own_max_pdu
         self._services = Services(Access(meter, channel.kind, conformance))
@@ -84,7 +85,7 @@ class OpenAssociation:
             answer = self._authenticate(asked, self.proof)
         else:
             raise not_allowed()
-        return request.cover(answer)
+        return request.cover(self._meter.in_clear(answer))
 
     def _authenticate(self, asked: apdu.ActionRequestNormal, proof: Proof) -> bytes:
         try:
