@@ -209,6 +209,7 @@ def secure(client: GXDLMSClient, wanted: dict[str, Any]) -> None:
     cipher.invocationCounter = security["counter"]
     if wanted["dedicated"]:
         cipher.dedicatedKey = bytearray(os.urandom(16))
+    client.proposedConformance &= ~Conformance.GENERAL_PROTECTION
     if wanted["protection"] == "general-glo":
         client.proposedConformance |= Conformance.GENERAL_PROTECTION
 

@@ -70,10 +70,22 @@ class Way:
         return ", ".join([*parts, "hdlc" if self.hdlc else "wrapper"])
 
 
+class Heard(SimulatedMeter):
+    """Keeps the tags of its answers, which are covered as their requests were."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.answered: set[int] = set()
+
+    def on_wire(self, apdu: bytes) -> bytes | None:
+        self.answered.add(apdu[0])
+        return super().on_wire(apdu)
+
+
 @asynccontextmanager
 async def serving(way: Way) -> AsyncIterator[tuple[Place, dict[str, Any]]]:
     """The meter on a socket, and what a client has to know of it."""
-    async with one_meter(**way.association) as place:
+    async with one_meter(Heard, **way.association) as place:
         if not way.hdlc:
             yield place, order(place.meter, way, place.meter.identity.host, place.server.port)
             return
@@ -176,11 +188,23 @@ async def walk(program: str, way: Way, stages: Stages) -> dict[str, Any]:
     """Take the program through the stages; each answer must be the one expected."""
     async with serving(way) as (place, wanted):
         steps = stages(await found_at(place))
+        assert isinstance(place.meter, Heard)
+        place.meter.answered.clear()
         said = await told(program, wanted | {"steps": [step for step, _ in steps]})
         for (step, expected), answer in zip(steps, said["answers"], strict=True):
             assert answer == (decoded(step, expected) if program == GURUX else expected), step
         assert place.meter.holder is None, "the client was to release the association"
+        assert cover_of(way) in place.meter.answered
+        assert (0xE0 in place.meter.answered) == (way.gbt_window is not None)
         return said
+
+
+def cover_of(way: Way) -> int:
+    """The tag of what carries the answer to a GET."""
+    if way.signed:
+        return 0xDF
+    covers = {"glo": 0xCC, "ded": 0xD4, "general-glo": 0xDB, "general-ded": 0xDC, "general-ciphering": 0xDD}
+    return covers[way.ciphering] if way.control & 0x30 else 0xC4
 
 
 async def found_at(place: Place) -> tour.Found:
@@ -268,10 +292,11 @@ SHARED_WAYS = [
     Way(5, 0x30, "general-glo", hdlc=True),
     Way(5, 0x30, max_pdu=200),
     Way(5, 0x31),
+    Way(5, 0x32),
+    Way(6, 0x32, "general-glo"),
 ]
 PYDLMS_WAYS = [
     *SHARED_WAYS,
-    Way(5, 0x32),
     *(Way(5, 0x31, "general-ciphering", origin) for origin in ("identified", "wrapped", "one-pass", "static-unified")),
     Way(5, 0x32, "general-ciphering", "one-pass"),
     *(Way(7, control, "general-glo") for control in (0x31, 0x32)),
