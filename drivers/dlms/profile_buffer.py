@@ -47,6 +47,7 @@ _NUMBERS: Final[dict[int, str]] = {
     axdr.FLOAT64: ">f8",
 }
 _OCTETS: Final[dict[int, int]] = {axdr.DATE_TIME: 12, axdr.DATE: 5, axdr.TIME: 4}
+_COMPACT: Final = bytes([axdr.COMPACT_ARRAY])
 _NULLS: Final = (axdr.NULL, axdr.DONT_CARE)
 
 _Kind = int
@@ -69,11 +70,15 @@ def decode_profile(
 ) -> ProfileTable:
     """The rows of a buffer (A-XDR array of structures) as columns, one for each of `capture_objects`.
 
-    An array of no rows gives a table of no rows. Raises ProtocolError on anything but a whole array, on more than
-    `max_rows` rows, and where octets are missing or left over.
+    An array of no rows gives a table of no rows; a compact-array is read as the array that it stands for.
+
+    Raises ProtocolError on anything but a whole array, on more than `max_rows` rows, and where octets are missing or
+    left over.
     """
     if not 0 < len(capture_objects) <= MAX_COLUMNS:
         raise ProtocolError(f"a profile of {len(capture_objects)} columns; from 1 to {MAX_COLUMNS} are possible")
+    if buffer[:1] == _COMPACT:
+        buffer = axdr.encode_typed(axdr.Datum("array", axdr.decode_typed(buffer).value))
     reader = axdr.Reader(buffer, "profile buffer")
     tag = reader.octet()
     if tag != axdr.ARRAY:

@@ -133,6 +133,17 @@ def test_a_row_with_a_missing_or_an_extra_column_is_kept_apart(at: int) -> None:
         assert cells_of(table) == cells_of(decode_profile(axdr.array(rows), (CLOCK, *registers(3))))
 
 
+def test_a_compact_array_is_the_array_that_it_stands_for() -> None:
+    # Described once: a structure of octet-string and long-unsigned; then 28 octets of two rows.
+    contents = b"".join(bytes([12]) + stamp + (1000 + n).to_bytes(2, "big") for n, stamp in enumerate(stamps(2)))
+    compact = bytes((0x13, 0x02, 2, 0x09, 0x12, len(contents))) + contents
+    table = decode_profile(compact, (CLOCK, *registers(1)))
+    assert cells_of(table) == [[stamp, 1000 + n] for n, stamp in enumerate(stamps(2))]
+    assert table.cell_octets(1, 1) == axdr.uint16(1001)
+    with pytest.raises(ProtocolError):
+        decode_profile(compact[:-1], (CLOCK, *registers(1)))
+
+
 def test_nothing_but_odd_rows_is_no_rows() -> None:
     table = decode_profile(axdr.array([axdr.null(), axdr.null()]), registers(2))
     assert (table.rows, table.odd_rows) == (0, ((0, b"\0"), (1, b"\0")))
@@ -172,7 +183,7 @@ def test_more_rows_than_allowed_are_refused_before_any_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "buffer", [b"", b"\x00", b"\x02\x00", b"\x13\x12\x00", b"\x01", b"\x01\x80", b"\x01\x85" + bytes(9)]
+    "buffer", [b"", b"\x00", b"\x02\x00", b"\x13\x12\x03\x00", b"\x01", b"\x01\x80", b"\x01\x85" + bytes(9)]
 )
 def test_what_is_no_array_is_refused(buffer: bytes) -> None:
     with pytest.raises(ProtocolError):
