@@ -18,6 +18,8 @@ import structlog
 from drivers.dlms.wrapper import Unwrapper, wrap
 from profiles.errors import ProtocolError, SettingsError
 from simulators.association import Connection
+from simulators.faulty_link import delay_of
+from simulators.faulty_meter import FaultyMeter
 from simulators.lines import MAX_REQUEST
 from simulators.meter import SimulatedMeter
 
@@ -40,6 +42,7 @@ class DatagramServer:
     def __init__(self, meters: Mapping[str, SimulatedMeter]) -> None:
         self.meters = meters
         self.passed_over = 0
+        self.answers = 0
         self._peers: OrderedDict[tuple[str, Any], Connection] = OrderedDict()
         self._socket: socket.socket | None = None
 
@@ -83,6 +86,9 @@ class DatagramServer:
 
     def _take(self, octets: bytes, host: str, peer: object) -> None:
         meter = self.meters.get(host)
+        if isinstance(meter, FaultyMeter) and "never_answers" in meter.faults:
+            meter.faults.note("never_answers")
+            return
         frames = Unwrapper(MAX_REQUEST)
         frames.feed(octets)
         try:
@@ -98,8 +104,17 @@ class DatagramServer:
             self._peers.pop((host, peer)).close()
         for each in [answer, *connection.further]:
             if each:
-                self._send(wrap(frame.destination, frame.source, each), host, peer)
+                self.answers += 1
+                self._answer(meter, wrap(frame.destination, frame.source, each), host, peer)
         connection.further.clear()
+
+    def _answer(self, meter: SimulatedMeter, octets: bytes, host: str, peer: object) -> None:
+        """Of what can go wrong on the way, datagrams are late, out of order thereby, or lost."""
+        delay = delay_of(meter.faults) if isinstance(meter, FaultyMeter) else 0.0
+        if delay:
+            asyncio.get_running_loop().call_later(delay, self._send, octets, host, peer)
+        elif delay is not None:
+            self._send(octets, host, peer)
 
     def _connection(self, meter: SimulatedMeter, host: str, peer: object) -> Connection:
         key = (host, peer)
@@ -111,7 +126,8 @@ class DatagramServer:
         return self._peers[key]
 
     def _send(self, octets: bytes, host: str, peer: object) -> None:
-        assert self._socket is not None
+        if self._socket is None:
+            return
         source = _PKTINFO.pack(0, socket.inet_aton(host), bytes(4))
         try:
             self._socket.sendmsg([octets], [(socket.IPPROTO_IP, _IP_PKTINFO, source)], 0, cast(Any, peer))

@@ -1,5 +1,6 @@
 """One process, one listening socket, thousands of meters: each answers at its own address in 127.0.0.0/8.
 
+Where IPv6 is asked for, each has a port of its own on [::1] too, since ::1 is all there is of loopback addresses.
 Wrapper and HDLC are served on the same port; the first octet of a connection tells which it is.
 
 The one rule: a meter is told by the local address that its connection came in on, and a connection that came in on
@@ -21,6 +22,8 @@ from typing import cast
 import structlog
 
 from profiles.errors import HeadEndError, LinkError, ProtocolError, SettingsError
+from simulators.faulty_link import FaultyLink
+from simulators.faulty_meter import FaultyMeter
 from simulators.lines import Line, line_of
 from simulators.meter import SimulatedMeter
 from simulators.push import push, push_kind
@@ -43,6 +46,12 @@ log = structlog.get_logger(__name__)
 def is_loopback(local_address: object) -> bool:
     """Whether a socket's own name (`getsockname`) lies in 127.0.0.0/8."""
     return isinstance(local_address, tuple) and str(local_address[0]).startswith("127.")
+
+
+def most_connections(meter: SimulatedMeter) -> int:
+    """How many connections a meter takes at one time."""
+    one = isinstance(meter, FaultyMeter) and "one_association" in meter.faults
+    return 1 if one else CONNECTIONS_PER_METER
 
 
 def raise_file_limit(connections: int) -> int:
@@ -75,6 +84,26 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
+def listen_on_ports(number: int, first: int) -> list[socket.socket]:
+    """Listening sockets on so many ports of [::1], from `first` on, or free ones where it is 0. SettingsError."""
+    listeners: list[socket.socket] = []
+    try:
+        for port in range(first, first + number):
+            listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("::1", port if first else 0))
+            listener.listen(CONNECTIONS_PER_METER)
+            listener.setblocking(False)
+    except (OSError, OverflowError) as error:
+        for listener in listeners:
+            listener.close()
+        remedy = "choose other ports, or fewer meters" if len(listeners) + first <= 0xFFFF else "ports end at 65535"
+        reason = error.strerror if isinstance(error, OSError) else "no such port"
+        raise SettingsError(f"can't listen on [::1]:{first + len(listeners) - 1}: {reason}", remedy=remedy) from None
+    return listeners
+
+
 class MeterServer:
     """Serves `meters` (by host address) on one listening socket until closed."""
 
@@ -84,9 +113,13 @@ class MeterServer:
         self.port = 0
         self.dropped = 0
         """Connections that came in on an address outside 127.0.0.0/8, or on one without a meter."""
+        self.answers = 0
+        """How many were given."""
+        self.ports: dict[int, SimulatedMeter] = {}
+        """The meters by their ports on [::1], where they have any."""
         self._open: dict[MeterLink, str] = {}
         self._per_meter: Counter[str] = Counter()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._pushing: set[asyncio.Task[None]] = set()
         for meter in meters.values():
             meter.call_out = partial(self._call_out, meter)
@@ -97,7 +130,14 @@ class MeterServer:
         address = listener.getsockname()
         self.port = address[1] if isinstance(address, tuple) else 0
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: MeterLink(self), sock=listener, backlog=BACKLOG)
+        self._servers.append(await loop.create_server(lambda: MeterLink(self), sock=listener, backlog=BACKLOG))
+
+    async def start_on_ports(self, first: int = 0) -> None:
+        """Listen for each meter on a port of its own on [::1] too, from `first` on (0: free ones). SettingsError."""
+        loop = asyncio.get_running_loop()
+        for meter, listener in zip(self.meters.values(), listen_on_ports(len(self.meters), first), strict=True):
+            self.ports[listener.getsockname()[1]] = meter
+            self._servers.append(await loop.create_server(lambda: MeterLink(self), sock=listener))
 
     async def call_in(self, meter: str, host: str, port: int) -> MeterLink:
         """Have the meter with this address call a head-end that listens; LinkError where nobody does."""
@@ -110,8 +150,8 @@ class MeterServer:
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._pushing:
             task.cancel()
         for link in list(self._open):
@@ -151,17 +191,24 @@ class MeterServer:
 
     def admit(self, link: MeterLink, local_address: object) -> SimulatedMeter | None:
         """The meter at this local address, or None where there is none, or it takes no more connections."""
-        host = str(local_address[0]) if isinstance(local_address, tuple) else ""
-        meter = self.meters.get(host) if is_loopback(local_address) else None
+        meter = self._meter_at(local_address)
         if meter is None:
             self.dropped += 1
             log.warning("connection_dropped", local_address=str(local_address))
             return None
-        if self._per_meter[host] >= CONNECTIONS_PER_METER:
+        host = meter.identity.host
+        if self._per_meter[host] >= most_connections(meter):
             return None
         self._per_meter[host] += 1
         self._open[link] = host
         return meter
+
+    def _meter_at(self, local_address: object) -> SimulatedMeter | None:
+        if is_loopback(local_address):
+            return self.meters.get(cast(tuple[str, int], local_address)[0])
+        if isinstance(local_address, tuple) and local_address[0] == "::1":
+            return self.ports.get(local_address[1])
+        return None
 
     def forget(self, link: MeterLink) -> None:
         """The connection is gone."""
@@ -183,6 +230,7 @@ class MeterLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._meter: SimulatedMeter | None = None
         self._line: Line | None = None
+        self._faulty: FaultyLink | None = None
         self._paused = False
         self._idle: asyncio.TimerHandle | None = None
 
@@ -197,10 +245,12 @@ class MeterLink(asyncio.Protocol):
         if self._meter is None:
             self._transport.abort()
         else:
+            if isinstance(self._meter, FaultyMeter):
+                self._faulty = FaultyLink(self._meter, self._transport, self._go_on)
             self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._meter is None:
+        if self._meter is None or (self._faulty is not None and self._faulty.dead):
             return
         self._watch()
         if self._line is None:
@@ -215,11 +265,22 @@ class MeterLink(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self._transport is not None and not self._transport.is_closing():
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Nothing is in the way of further answers any more."""
+        if not self._held and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self._answer_all()
 
+    @property
+    def _held(self) -> bool:
+        """Whether the next answer has to wait: the peer does not read, or a faulty meter has one on its way."""
+        return self._paused or (self._faulty is not None and self._faulty.busy)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._faulty is not None:
+            self._faulty.close()
         if self._idle is not None:
             self._idle.cancel()
         self._close_line()
@@ -237,10 +298,9 @@ class MeterLink(asyncio.Protocol):
 
     def _answer_all(self) -> None:
         try:
-            while not self._paused and self._line is not None and (octets := self._line.next()) is not None:
-                assert self._transport is not None
+            while not self._held and self._line is not None and (octets := self._line.next()) is not None:
                 if octets:
-                    self._transport.write(octets)
+                    self._send(octets)
         except HangUp:
             self._close_line()
             assert self._transport is not None
@@ -251,6 +311,16 @@ class MeterLink(asyncio.Protocol):
         except Exception:
             log.exception("meter_failed")
             self.drop()
+
+    def _send(self, octets: bytes) -> None:
+        assert self._transport is not None
+        self._server.answers += 1
+        if self._faulty is None:
+            self._transport.write(octets)
+            return
+        self._faulty.send(octets)
+        if self._faulty.busy and not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def _close_line(self) -> None:
         """Nothing more is answered."""
