@@ -268,19 +268,18 @@ class Association:
         self._initiate = initiate_protection_of(
             kind, self.credentials, self.server_title, self.credentials.counters.take
         )
-        transaction_id = self._new_transaction()
         yield Send(
             acse.encode_aarq(
                 ciphered=kind.protected,
                 mechanism=kind.mechanism,
                 client_title=self.credentials.client_title or None,
                 authentication_value=challenge if hls else self.credentials.secret if kind.mechanism else None,
-                user_information=self._initiate_request(transaction_id),
+                user_information=self._initiate_request(),
             )
         )
         self.passed_over = 0
         aare = yield from self._aare()
-        self._accept(aare, transaction_id)
+        self._accept(aare)
         if hls:
             self._move("accepted, HLS")
             yield from self._authenticate(challenge, aare.challenge or b"")
@@ -288,13 +287,13 @@ class Association:
         else:
             self._move("accepted")
 
-    def _initiate_request(self, transaction_id: bytes = b"") -> bytes:
+    def _initiate_request(self) -> bytes:
         kind = self.kind
         general = kind.ciphering not in ("glo", "ded") or kind.signed
         conformance = PROPOSED_CONFORMANCE | (Conformance.GENERAL_PROTECTION if general else Conformance(0))
         key = self._dedicated_key
         plain = apdu.InitiateRequest(conformance, kind.max_pdu, None if key is None else key.octets).encode()
-        return plain if self._initiate is None else self._initiate.protect(plain, transaction_id)
+        return plain if self._initiate is None else self._initiate.protect(plain)
 
     def _new_transaction(self) -> bytes:
         """A transaction-id for a request, where APDUs carry one."""
@@ -311,7 +310,7 @@ class Association:
                 raise _clear_error(_decode_error(answer), "associate")
             self._pass_over(answer, "associate")
 
-    def _accept(self, aare: acse.Aare, transaction_id: bytes) -> None:
+    def _accept(self, aare: acse.Aare) -> None:
         if aare.result != 0:
             self._move("rejected")
             raise _rejected(aare)
@@ -331,7 +330,7 @@ class Association:
                     self.kind, self.credentials, self.server_title, self.credentials.counters.take
                 )
         self.last_received = self._last_received_of(self.server_title)
-        answer = apdu.decode(self._initiate_response(aare.user_information or b"", transaction_id))
+        answer = apdu.decode(self._initiate_response(aare.user_information or b""))
         if isinstance(answer, apdu.ConfirmedServiceError):
             raise _clear_error(answer, "associate")
         if not isinstance(answer, apdu.InitiateResponse):
@@ -349,7 +348,7 @@ class Association:
         if Conformance.GENERAL_BLOCK_TRANSFER in conformance:
             self._transfer = BlockTransfer(max_pdu or 0xFFFF)
 
-    def _initiate_response(self, user_information: bytes, transaction_id: bytes) -> bytes:
+    def _initiate_response(self, user_information: bytes) -> bytes:
         protection = self._initiate
         tag = user_information[0] if user_information else 0
         if protection is None or tag == _CONFIRMED_SERVICE_ERROR:
@@ -359,8 +358,6 @@ class Association:
         if len(self.server_title) != 8:
             raise SecurityError("the meter named no system title and none is registered", asked="associate")
         opened = protection.unprotect(user_information, self.last_received)
-        if opened.transaction_id and opened.transaction_id != transaction_id:
-            raise SecurityError("the initiate-response is that of another transaction", asked="associate")
         if opened.counter is not None:
             self.last_received = opened.counter
         return opened.plain
