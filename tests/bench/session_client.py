@@ -1,5 +1,5 @@
 """Hold sessions with our client or dlms-cosem's, and print CPU seconds a session: a program of its own, so that what
-the bench itself does is not counted. `session_client.py ours|dlms-cosem < what.json`, as `bench_session.py` calls it.
+the bench itself does is not counted. `session_client.py CLIENT < what.json`, as `bench_session.py` calls it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 ROUNDS = 15
 
 
-def ours(meter: dict[str, Any]) -> Callable[[int, int], list[bytes]]:
+def ours(meter: dict[str, Any], *, at_once: bool = False) -> Callable[[int, int], list[bytes]]:
+    """Sessions with one meter one after the other, or with as many meters at once, as the daemon holds them."""
     import uvloop
 
-    from drivers.address import parse_address
+    from drivers.address import Address, parse_address
     from drivers.credentials import CounterRange, Credentials
     from drivers.dlms.security import Key
     from drivers.session import open_session
@@ -27,17 +29,25 @@ def ours(meter: dict[str, Any]) -> Callable[[int, int], list[bytes]]:
 
     meter_type = load_meter_type(meter["type"])
     kind = meter_type.associations[meter["association"]]
-    address = parse_address(f"tcp://{meter['host']}:{meter['port']}")
-    title, server_title = bytes.fromhex(meter["title"]), bytes.fromhex(meter["server_title"])
-    keys = Key.from_hex(meter["encryption_key"]), Key.from_hex(meter["authentication_key"])
+    title = bytes.fromhex(meter["title"])
 
-    async def session(counter: int) -> bytes:
+    def known(one: dict[str, str]) -> tuple[Address, bytes, Key, Key]:
+        keys = Key.from_hex(one["encryption_key"]), Key.from_hex(one["authentication_key"])
+        return parse_address(one["address"]), bytes.fromhex(one["system_title"]), *keys
+
+    meters = [known(one) for one in meter["meters"]]
+
+    async def session(number: int, counter: int) -> bytes:
+        address, server_title, *keys = meters[number]
         credentials = Credentials(title, *keys, counters=CounterRange(counter, counter + meter["step"]))
         async with open_session(address, meter_type, kind, credentials, server_title=server_title) as open_one:
             return await open_one.get(meter_type.clock)
 
     async def sessions(first: int, count: int) -> list[bytes]:
-        return [await session(first + number * meter["step"]) for number in range(count)]
+        counters = [first + number * meter["step"] for number in range(count)]
+        if at_once:
+            return list(await asyncio.gather(*map(session, range(count), counters)))
+        return [await session(0, counter) for counter in counters]
 
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     return lambda first, count: runner.run(sessions(first, count))
@@ -69,7 +79,7 @@ def dlms_cosem(meter: dict[str, Any]) -> Callable[[int, int], list[bytes]]:
     return lambda first, count: [session(first + number * meter["step"]) for number in range(count)]
 
 
-CLIENTS = {"ours": ours, "dlms-cosem": dlms_cosem}
+CLIENTS = {"ours": ours, "ours, at once": partial(ours, at_once=True), "dlms-cosem": dlms_cosem}
 
 
 def measure(hold: Callable[[int, int], list[bytes]], meter: dict[str, Any]) -> float:
