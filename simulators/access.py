@@ -39,8 +39,9 @@ class Access:
         """Set one attribute to an A-XDR value; a data-access-result."""
         reference = wanted.attribute
         try:
-            attribute = self._entry(reference).attributes.get(reference.attribute)
-            if attribute is None or attribute.write is None or not may_change(self.kind):
+            entry = self._entry(reference)
+            attribute = entry.attributes.get(reference.attribute)
+            if attribute is None or attribute.write is None or not may_change(entry, self.kind):
                 raise Refused(Result.READ_WRITE_DENIED)
             if wanted.selection is not None:
                 raise Refused(Result.SCOPE_VIOLATED)
@@ -54,8 +55,9 @@ class Access:
     def invoke(self, reference: MethodRef, parameters: bytes | None) -> ActionResult:
         """Invoke one method with A-XDR parameters."""
         try:
-            method = self._entry(reference).methods.get(reference.method)
-            if method is None or not may_change(self.kind):
+            entry = self._entry(reference)
+            method = entry.methods.get(reference.method)
+            if method is None or not may_change(entry, self.kind):
                 raise Refused(Result.READ_WRITE_DENIED)
             return ActionResult(Result.SUCCESS, method(self.meter, self.kind, parameters))
         except Refused as refusal:

@@ -78,6 +78,7 @@ class Connection:
         """The answer to an APDU; b"" for none, None where the meter closes the connection."""
         self.meter.busy()  # an association that was idle for too long is over, also for the one who held it
         self.heard_at = self.meter.monotonic()
+        self.meter.advance()
         if server_sap != self.meter.meter_type.server_sap:
             return None
         try:

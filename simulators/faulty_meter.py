@@ -14,8 +14,8 @@ from drivers.dlms import acse, apdu
 from drivers.dlms.apdu import ExceptionResponse, GetResponseBlock, tags
 from drivers.dlms.security import Key
 from profiles.meter_type import MeterType
-from simulators import block_load
 from simulators.association import Connection
+from simulators.conditions import Around
 from simulators.faults import MeterFaults
 from simulators.faulty_rows import OF_ROWS, Buffer, faulty_rows
 from simulators.fleet import Identity, Keys
@@ -39,7 +39,7 @@ class FaultyMeter(SimulatedMeter):
         meter_type: MeterType,
         identity: Identity,
         keys: Keys,
-        seed: int,
+        around: Around,
         clock: Callable[[], datetime],
         **more: Any,
     ) -> None:
@@ -51,7 +51,7 @@ class FaultyMeter(SimulatedMeter):
         self._set_at = 0.0
         self.in_block = False
         """Whether the answer that is on its way is a block of a longer one."""
-        super().__init__(meter_type, identity, _wrong(keys) if "wrong_key" in faults else keys, seed, clock, **more)
+        super().__init__(meter_type, identity, _wrong(keys) if "wrong_key" in faults else keys, around, clock, **more)
         if "counter_mismatch" in faults:
             self.key_use = KeyUse(InvocationRecord(), int(faults.figure("counter_mismatch", "ahead")))
 
@@ -119,7 +119,7 @@ class FaultyMeter(SimulatedMeter):
             return super().rows(bounds)
         buffer = Buffer(
             super().rows,
-            block_load.utc_of_clock,
+            self.conditions.stamps.read,
             self.period_s,
             self.now(),
             self.meter_type.profiles["block_load"].null_data == "repeat",

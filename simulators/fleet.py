@@ -88,8 +88,9 @@ class Fleet:
             raise SettingsError("a fleet needs divisions with a positive number of connections")
         self.seed = seed
         self.commissioned_at = commissioned_at.astimezone(UTC)
-        shares = in_proportion(meters, divisions)
-        self._places = [(division, number) for division, n in shares.items() for number in range(1, n + 1)]
+        self.divisions: Mapping[str, int] = in_proportion(meters, divisions)
+        """How many meters each has."""
+        self._places = [(division, number) for division, n in self.divisions.items() for number in range(1, n + 1)]
 
     def __len__(self) -> int:
         return len(self._places)

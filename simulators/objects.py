@@ -29,15 +29,21 @@ Invoke: TypeAlias = Callable[["SimulatedMeter", Association, bytes | None], byte
 """Does what a method says with A-XDR parameters; returns A-XDR data or nothing. Refused; ProtocolError."""
 
 DATA: Final = 1
+REGISTER: Final = 3
+EXTENDED_REGISTER: Final = 4
 PROFILE: Final = 7
 CLOCK: Final = 8
 SCRIPT_TABLE: Final = 9
+SPECIAL_DAYS: Final = 11
 ASSOCIATION: Final = 15
 SAP_ASSIGNMENT: Final = 17
 IMAGE_TRANSFER: Final = 18
 PUSH_SETUP: Final = 40
+ACTIVITY_CALENDAR: Final = 20
+SINGLE_ACTION_SCHEDULE: Final = 22
 SECURITY_SETUP: Final = 64
 DISCONNECT_CONTROL: Final = 70
+LIMITER: Final = 71
 """Class ids."""
 
 CURRENT_ASSOCIATION = Obis(0, 0, 40, 0, 0)
@@ -58,13 +64,15 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class CosemObject:
-    """One object (attribute 1, the logical name, is understood). `public`: the public association sees it too."""
+    """One object (attribute 1, the logical name, is understood). `public`: the public association sees it too.
+    `owner`: the association that may change it, None for all that may change anything."""
 
     class_id: int
     attributes: Mapping[int, Attribute]
     methods: Mapping[int, Invoke] = field(default_factory=dict)
     version: int = 0
     public: bool = False
+    owner: str | None = None
 
 
 def data(read: Read, write: Write | None = None, *, public: bool = False) -> CosemObject:
@@ -77,9 +85,9 @@ def is_visible(entry: CosemObject, obis: Obis, kind: Association) -> bool:
     return kind.name != "public" or entry.public or obis in (CURRENT_ASSOCIATION, kind.logical_name)
 
 
-def may_change(kind: Association) -> bool:
-    """Whether the association may write attributes and invoke methods, as far as the object has any for it."""
-    return kind.name not in _READERS_ONLY
+def may_change(entry: CosemObject, kind: Association) -> bool:
+    """Whether the association may write attributes and invoke methods of an object, as far as it has any."""
+    return kind.name not in _READERS_ONLY and entry.owner in (None, kind.name)
 
 
 def octets_of(value: bytes | None, least: int, most: int) -> bytes:

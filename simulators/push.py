@@ -12,11 +12,14 @@ from drivers.dlms import axdr
 from drivers.dlms.apdu import DataNotification, EventNotification, GeneralBlockTransfer, tags
 from drivers.dlms.ciphering import protection_of
 from drivers.dlms.security import AUTHENTICATION, BOTH, ENCRYPTION
+from profiles.columns import parse_columns
 from profiles.errors import SettingsError
-from profiles.meter_type import Association, MeterType, Push
-from profiles.objects import AttributeRef, CaptureObject, Obis
-from simulators import block_load
-from simulators.objects import DATA, PUSH_SETUP
+from profiles.meter_type import Association, Column, MeterType, Profile, Push
+from profiles.objects import AttributeRef, CaptureObject
+from simulators.model.identity import LOGICAL_DEVICE_NAME
+from simulators.objects import CLOCK, PUSH_SETUP
+from simulators.registers import register_of
+from simulators.rows import scaler_unit
 
 if TYPE_CHECKING:
     from simulators.meter import SimulatedMeter
@@ -32,10 +35,12 @@ _CONTROLS: Final = {
     "encryption": ENCRYPTION,
     "authentication-and-encryption": BOTH,
 }
-BLOCK_LOAD: Final = "block_load"
-_DEVICE_ID: Final = CaptureObject(DATA, Obis(0, 0, 96, 1, 2), 2)
+_LEARNT: Final = ("3/1.0.1-2.7.0.255/2 0 W", "3/1.0.31.7.0.255/2 -1 A", "3/1.0.32.7.0.255/2 -1 V")
+"""What a push brings whose values tell what they are, and of which the type says nothing."""
 _ROWS_S: Final = 3600
-"""How far back a push brings rows."""
+"""How far back a push brings rows of blocks."""
+_MOST_ROWS: Final = 4
+"""How many of the newest rows of other profiles it brings."""
 
 
 def push(
@@ -71,7 +76,7 @@ def event(
     counter: int | None = None,
 ) -> bytes:
     """The APDU of an event-notification of one attribute; covers as in `push`."""
-    value = _value(meter, CaptureObject(*attribute))
+    value = _attribute(meter, CaptureObject(*attribute))
     time = meter.clock_octets() if stamped else None
     plain = EventNotification(attribute, value, time).encode()
     return cover(meter, kind or push_kind(meter.meter_type), plain, counter=counter)
@@ -103,49 +108,69 @@ def push_kind(meter_type: MeterType) -> Association:
     return replace(kind, security_control=control | kind.suite if control else 0, signed=rules.signed)
 
 
-def columns_of(found: Push) -> tuple[CaptureObject, ...]:
-    """What a push holds: as documented, or, where only the meter knows: who it is, by which setup, and when."""
+def columns_of(meter_type: MeterType, found: Push) -> tuple[Column, ...]:
+    """What a push holds: as documented, or, where only the meter knows: who it is, by which setup, when, and what a
+    profile of the same name captures."""
+    if found.columns:
+        return found.columns
+    if found.form == "objects":
+        return tuple(column for text in _LEARNT for column in parse_columns(text))
+    who = AttributeRef(1, LOGICAL_DEVICE_NAME, 2) if meter_type.device_id is None else meter_type.device_id
     setup = () if found.obis is None else (CaptureObject(PUSH_SETUP, found.obis, 1),)
-    return tuple(column.captured for column in found.columns) or (_DEVICE_ID, *setup, block_load.CLOCK)
+    profile = meter_type.profiles.get(found.name)
+    captured = (
+        () if profile is None else tuple(one.captured for one in profile.columns if one.captured.class_id != CLOCK)
+    )
+    return tuple(map(Column, (CaptureObject(*who), *setup, CaptureObject(*meter_type.clock), *captured)))
 
 
 def body(meter: SimulatedMeter, found: Push) -> bytes:
     """The values of a push in A-XDR, in the form that its type has; after them rows of a profile, if it brings any."""
-    columns = columns_of(found)
-    values = [_value(meter, column) for column in columns]
-    names = [axdr.octet_string(bytes(column.obis)) for column in columns]
+    columns = columns_of(meter.meter_type, found)
+    values = [_value(meter, column, found) for column in columns]
+    names = [axdr.octet_string(bytes(column.captured.obis)) for column in columns]
     if found.form == "objects":
-        scalers = [_scaler(meter, column) for column in columns]
+        scalers = [_scaler(meter, column, found) for column in columns]
         return axdr.array(
             [axdr.structure(*parts, *scaler) for *parts, scaler in zip(names, values, scalers, strict=True)]
         )
     if found.form == "pairs":
         values = [part for pair in zip(names, values, strict=True) for part in pair]
-    if found.rows_of == BLOCK_LOAD:
-        last = int(meter.now())
-        values.append(axdr.array(meter.rows((last - _ROWS_S, last))))
+    if found.rows_of is not None:
+        values.append(axdr.array(_rows(meter, meter.meter_type.profiles[found.rows_of])))
     return axdr.structure(*values)
 
 
-def _value(meter: SimulatedMeter, column: CaptureObject) -> bytes:
-    """Of one attribute: the object's own, or what the newest row of the block load has; null-data where neither has."""
-    if column.attribute == 1:
-        return axdr.octet_string(bytes(column.obis))
+def _rows(meter: SimulatedMeter, profile: Profile) -> list[bytes]:
+    """The newest ones."""
+    now = int(meter.now())
+    if profile.kind == "block_load":
+        return meter.rows((now - _ROWS_S, now)) if profile.name == "block_load" else []
+    if profile.kind == "nameplate":
+        return [axdr.structure(*(_attribute(meter, column) for column in profile.capture_objects))]
+    return meter.rows_of(profile, None)[-_MOST_ROWS:]
+
+
+def _value(meter: SimulatedMeter, column: Column, found: Push) -> bytes:
+    """Of one column: as the push has it, where it scales by itself; else what the object holds, null-data for none."""
+    if column.captured.attribute == 1:
+        return axdr.octet_string(bytes(column.captured.obis))
+    if column.scaler is not None or AttributeRef(*column.captured[:3]) in found.corrections:
+        return meter.reading(register_of(meter.meter_type, column, meter.identity.maker, found.corrections))
+    return _attribute(meter, column.captured)
+
+
+def _attribute(meter: SimulatedMeter, column: CaptureObject) -> bytes:
     entry = meter.objects.get(column.obis)
     attribute = None if entry is None else entry.attributes.get(column.attribute)
-    if attribute is not None and attribute.read is not None:
-        return attribute.read(meter, push_kind(meter.meter_type))
-    stored, captured = meter.stored_starts(), list(meter.capture_objects())
-    if not stored or column not in captured:
+    if attribute is None or attribute.read is None:
         return axdr.null()
-    row = axdr.Reader(meter.rows((stored[-1] + meter.period_s,) * 2)[0], "row", 1)
-    return [row.datum() for _ in range(row.length())][captured.index(column)]
+    return attribute.read(meter, push_kind(meter.meter_type))
 
 
-def _scaler(meter: SimulatedMeter, column: CaptureObject) -> tuple[bytes, ...]:
+def _scaler(meter: SimulatedMeter, column: Column, found: Push) -> tuple[bytes, ...]:
     """scaler_unit of a register."""
-    registers = (one for one in meter.identity.maker.columns if one.obis == column.obis)
-    register = next(registers, None)
-    if register is None or register.scaler is None or register.unit is None:
-        return ()
-    return (axdr.structure(axdr.int8(register.scaler), axdr.enum(register.unit)),)
+    known = meter.columns.of_object(column.captured.obis, column.captured.attribute, meter.identity.maker)
+    if column.scaler is not None or known is None:
+        known = register_of(meter.meter_type, column, meter.identity.maker, found.corrections)
+    return (scaler_unit(known),) if known.scaler is not None else ()

@@ -181,12 +181,14 @@ class World:
         without = joined(self.outages.spans(meter, self.commissioned_at, last), open_ or Spans.none()).merged()
         return Registers.of_flows(counted_since(who, service, moment, self.commissioned_at, without))
 
-    def rate_registers(self, meter: int, moments: ArrayLike, tariff: Tariff, rates: int = 8) -> Registers:
+    def rate_registers(
+        self, meter: int, moments: ArrayLike, tariff: Tariff, rates: int = 8, open_: Spans | None = None
+    ) -> Registers:
         """The registers by rate of one meter: arrays of shape (rates, moments); rates add up to the total."""
         moment = np.maximum(np.atleast_1d(np.asarray(moments, np.int64)), self.commissioned_at)
         switches = tariff.moments(self.commissioned_at, int(moment.max(initial=self.commissioned_at)))
         edges = np.unique(np.concatenate([[self.commissioned_at], switches, moment]))
-        total, rate = self.registers([meter], edges), tariff.rates(edges[:-1])
+        total, rate = self.registers([meter], edges, open_), tariff.rates(edges[:-1])
         place = np.searchsorted(edges, moment)
 
         def by_rate(register: Integers) -> Integers:

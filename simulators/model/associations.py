@@ -9,6 +9,7 @@ from drivers.dlms import apdu, axdr
 from drivers.dlms.security import Secret
 from profiles.meter_type import Association, MeterType
 from profiles.objects import Obis
+from simulators import event_log
 from simulators.model.security_setup import setup_of
 from simulators.objects import (
     ASSOCIATION,
@@ -45,8 +46,8 @@ def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
     """One object for each association, and 0.0.40.0.0.255 for the one that asks."""
     kinds = {kind.logical_name: kind for kind in meter_type.associations.values()}
     return {
-        CURRENT_ASSOCIATION: _association(None),
         **{name: _association(kind) for name, kind in kinds.items()},
+        CURRENT_ASSOCIATION: _association(None),
         SAPS: CosemObject(SAP_ASSIGNMENT, {2: Attribute(_saps)}, public=True),
     }
 
@@ -104,7 +105,7 @@ def _object_list(meter: SimulatedMeter, kind: Association) -> bytes:
 
 
 def _rights(entry: CosemObject, kind: Association) -> bytes:
-    changes = may_change(kind)
+    changes = may_change(entry, kind)
     attributes = [axdr.structure(axdr.int8(1), axdr.enum(_READ), axdr.null())]
     for index, attribute in entry.attributes.items():
         mode = (_READ if attribute.read else 0) | (_WRITE if attribute.write and changes else 0)
@@ -141,12 +142,15 @@ def _set_secret(meter: SimulatedMeter, kind: Association, value: bytes) -> None:
     if kind.mechanism != _LLS:
         raise Refused(Result.READ_WRITE_DENIED)
     meter.keys = replace(meter.keys, lls=Secret(octets_of(value, 8, 16)))
+    meter.note(event_log.LLS_CHANGED)
 
 
 def _change_secret(meter: SimulatedMeter, kind: Association, parameters: bytes | None) -> None:
     if kind.mechanism <= _LLS:
         raise Refused(Result.READ_WRITE_DENIED)
     meter.keys = replace(meter.keys, hls=Secret(octets_of(parameters, 16, 16)))
+    firmware = kind.name == "firmware_upgrade"
+    meter.note(event_log.FIRMWARE_HLS_CHANGED if firmware else event_log.HLS_CHANGED)
 
 
 def _reply_to_hls(meter: SimulatedMeter, kind: Association, parameters: bytes | None) -> None:

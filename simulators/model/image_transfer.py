@@ -5,29 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drivers.dlms import axdr
-from profiles.meter_type import Association
+from profiles.meter_type import Association, MeterType
 from profiles.objects import Obis
+from simulators.event_log import FIRMWARE_ACTIVATED
 from simulators.image import BLOCK_OCTETS, MAX_IMAGE, Status
-from simulators.objects import IMAGE_TRANSFER, Attribute, CosemObject
+from simulators.objects import IMAGE_TRANSFER, Attribute, CosemObject, Invoke
 from simulators.refusals import Refused, Result
 
 if TYPE_CHECKING:
     from simulators.meter import SimulatedMeter
 
-IMAGE: Final = Obis(0, 0, 44, 0, 0)
 _MAX_IDENTIFIER: Final = 64
 
 
-def objects() -> dict[Obis, CosemObject]:
+def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
+    resumes = meter_type.session_habit.image_resume
     attributes = {
         2: Attribute(lambda *_: axdr.uint32(BLOCK_OCTETS)),
         3: Attribute(lambda meter, _: axdr.bit_string("".join("01"[each] for each in meter.state.image.there))),
-        4: Attribute(lambda meter, _: axdr.uint32(meter.state.image.first_missing)),
+        4: Attribute((lambda meter, _: axdr.uint32(meter.state.image.first_missing)) if resumes else None),
         5: Attribute(lambda meter, _: axdr.boolean(meter.state.image.enabled), _enable),
         6: Attribute(lambda meter, _: axdr.enum(meter.state.image.status)),
         7: Attribute(lambda meter, _: _to_activate(meter)),
     }
-    return {IMAGE: CosemObject(IMAGE_TRANSFER, attributes, {1: _initiate, 2: _take_block, 3: _verify, 4: _activate})}
+    methods: dict[int, Invoke] = {1: _initiate, 2: _take_block, 3: _verify, 4: lambda meter, *_: activate(meter)}
+    return {
+        one.obis: CosemObject(IMAGE_TRANSFER, attributes, methods, owner=one.association)
+        for one in meter_type.controls.values()
+        if one.class_id == IMAGE_TRANSFER
+    }
 
 
 def _enable(meter: SimulatedMeter, _: Association, value: bytes) -> None:
@@ -71,9 +77,11 @@ def _verify(meter: SimulatedMeter, _: Association, parameters: bytes | None) -> 
         raise Refused(Result.OTHER_REASON)
 
 
-def _activate(meter: SimulatedMeter, _: Association, parameters: bytes | None) -> None:
+def activate(meter: SimulatedMeter) -> None:
+    """Put the image that was verified to use. Refused where there is none."""
     image = meter.state.image
     if image.status is not Status.VERIFICATION_SUCCESSFUL:
         raise Refused(Result.OTHER_REASON)
     image.status = Status.ACTIVATION_SUCCESSFUL
     meter.state.firmware = image.identifier
+    meter.note(FIRMWARE_ACTIVATED)

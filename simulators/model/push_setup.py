@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from drivers.dlms import axdr
 from profiles.meter_type import Association, MeterType, Push
 from profiles.objects import Obis
-from simulators import block_load
 from simulators.objects import PUSH_SETUP, Attribute, CosemObject
 from simulators.push import columns_of
 from simulators.refusals import Refused, Result
+from simulators.rows import encode_capture_objects
 from simulators.state import HDLC, TCP, UDP, Destination
 
 if TYPE_CHECKING:
@@ -22,10 +22,16 @@ _AXDR: Final = 0
 
 
 def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
-    return {found.obis: _setup(found, found.obis) for found in meter_type.pushes.values() if found.obis is not None}
+    return {
+        found.obis: _setup(meter_type, found, found.obis)
+        for found in meter_type.pushes.values()
+        if found.obis is not None
+    }
 
 
-def _setup(found: Push, obis: Obis) -> CosemObject:
+def _setup(meter_type: MeterType, found: Push, obis: Obis) -> CosemObject:
+    columns = encode_capture_objects(column.captured for column in columns_of(meter_type, found))
+
     def destination(meter: SimulatedMeter, _: Association) -> bytes:
         to = meter.state.push_to.get(obis, Destination())
         return axdr.structure(axdr.enum(to.service), axdr.octet_string(to.address), axdr.enum(_AXDR))
@@ -41,7 +47,7 @@ def _setup(found: Push, obis: Obis) -> CosemObject:
     return CosemObject(
         PUSH_SETUP,
         {
-            2: Attribute(lambda *_: block_load.encode_capture_objects(columns_of(found))),
+            2: Attribute(lambda *_: columns),
             3: Attribute(destination, set_destination),
             4: Attribute(lambda *_: axdr.array([])),
             5: Attribute(lambda *_: axdr.uint16(0)),

@@ -13,6 +13,7 @@ from drivers.dlms.security import AUTHENTICATION, ENCRYPTION, KeyId, decode_key_
 from profiles.errors import SecurityError
 from profiles.meter_type import Association, MeterType
 from profiles.objects import Obis
+from simulators import event_log
 from simulators.objects import SECURITY_SETUP, Attribute, CosemObject
 from simulators.refusals import Refused, Result
 
@@ -28,7 +29,12 @@ _SIGNED: Final = 1 << 4 | 1 << 7
 
 
 def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
-    return {setup_of(kind): _setup(kind) for kind in meter_type.associations.values()}
+    return {setup_of(kind): _setup(kind) for kind in sorted(meter_type.associations.values(), key=_is_protected)}
+
+
+def _is_protected(kind: Association) -> bool:
+    """Of associations that share a setup, it is that of a protected one."""
+    return kind.protected
 
 
 def setup_of(kind: Association) -> Obis:
@@ -69,3 +75,4 @@ def _transfer_keys(meter: SimulatedMeter, kind: Association, parameters: bytes |
             master=keys.get(KeyId.MASTER, meter.keys.master),
         )
     )
+    meter.note(event_log.KEYS_CHANGED)

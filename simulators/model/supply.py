@@ -1,42 +1,60 @@
-"""The supply: a disconnect control (Blue Book, class 70), and the script table that drives it (class 9)."""
+"""The supply: a disconnect control (Blue Book, class 70) behind which nothing flows while it is open."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from drivers.dlms import axdr
-from profiles.meter_type import Association
+from profiles.meter_type import Association, MeterType
 from profiles.objects import Obis
-from simulators.objects import DISCONNECT_CONTROL, SCRIPT_TABLE, Attribute, CosemObject, Invoke, number_of
+from simulators.event_log import SWITCH_CLOSED, SWITCH_OPENED
+from simulators.objects import DISCONNECT_CONTROL, Attribute, CosemObject, number_of
 from simulators.refusals import Refused, Result
 from simulators.state import CONNECTED, DISCONNECTED, READY
 
 if TYPE_CHECKING:
     from simulators.meter import SimulatedMeter
 
-SWITCH: Final = Obis(0, 0, 96, 3, 10)
-SCRIPTS: Final = Obis(0, 0, 10, 0, 106)
-
-_ALWAYS_CONNECTED: Final = 0
+ALWAYS_CONNECTED: Final = 0
+"""The control mode in which nothing opens the switch."""
 _RECONNECTED_AT_ONCE: Final = (2, 4)
 """Control modes in which a remote reconnection needs nobody at the meter."""
-_EXECUTE_METHOD: Final = 2
-"""service_id of a script's action."""
+_FOR_EVER: Final = 2**33
+_MOST_OPENINGS: Final = 500
+"""What a meter keeps of when its switch was open."""
 
 
-def objects() -> dict[Obis, CosemObject]:
-    return {
-        SWITCH: CosemObject(
-            DISCONNECT_CONTROL,
-            {
-                2: Attribute(lambda meter, _: axdr.boolean(meter.state.control_state == CONNECTED)),
-                3: Attribute(lambda meter, _: axdr.enum(meter.state.control_state)),
-                4: Attribute(lambda meter, _: axdr.enum(meter.state.control_mode), _set_mode),
-            },
-            _SWITCHING,
-        ),
-        SCRIPTS: CosemObject(SCRIPT_TABLE, {2: Attribute(lambda *_: _script_table())}, {1: _execute}),
+def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
+    attributes = {
+        2: Attribute(lambda meter, _: axdr.boolean(meter.state.control_state == CONNECTED)),
+        3: Attribute(lambda meter, _: axdr.enum(meter.state.control_state)),
+        4: Attribute(lambda meter, _: axdr.enum(meter.state.control_mode), _set_mode),
     }
+    return {
+        one.obis: CosemObject(DISCONNECT_CONTROL, attributes, {1: _disconnect, 2: _reconnect}, owner=one.association)
+        for one in meter_type.controls.values()
+        if one.class_id == DISCONNECT_CONTROL
+    }
+
+
+def open_switch(meter: SimulatedMeter, at: int, state: int) -> None:
+    """Open the load switch at this moment (seconds since 1970 UTC, by the meter's clock)."""
+    if meter.state.control_state == CONNECTED:
+        if len(meter.conditions.open) >= _MOST_OPENINGS:
+            raise Refused(Result.OTHER_REASON)
+        meter.conditions.open.append((at, _FOR_EVER))
+        meter.state.events.append((at, SWITCH_OPENED))
+    meter.state.control_state = state
+
+
+def close_switch(meter: SimulatedMeter, at: int) -> None:
+    """Close the load switch at this moment."""
+    if meter.state.control_state != CONNECTED:
+        opened, _ = meter.conditions.open.pop()
+        if at > opened:
+            meter.conditions.open.append((opened, at))
+        meter.state.events.append((at, SWITCH_CLOSED))
+    meter.state.control_state = CONNECTED
 
 
 def _set_mode(meter: SimulatedMeter, _: Association, value: bytes) -> None:
@@ -44,44 +62,13 @@ def _set_mode(meter: SimulatedMeter, _: Association, value: bytes) -> None:
 
 
 def _disconnect(meter: SimulatedMeter, _: Association, parameters: bytes | None) -> None:
-    if meter.state.control_mode == _ALWAYS_CONNECTED:
+    if meter.state.control_mode == ALWAYS_CONNECTED:
         raise Refused(Result.OTHER_REASON)
-    meter.state.control_state = DISCONNECTED
+    open_switch(meter, int(meter.now()), DISCONNECTED)
 
 
 def _reconnect(meter: SimulatedMeter, _: Association, parameters: bytes | None) -> None:
-    at_once = meter.state.control_mode in _RECONNECTED_AT_ONCE or meter.state.control_state == CONNECTED
-    meter.state.control_state = CONNECTED if at_once else READY
-
-
-_SWITCHING: Final[dict[int, Invoke]] = {1: _disconnect, 2: _reconnect}
-"""Methods of the disconnect control; script n executes method n."""
-
-
-def _script_table() -> bytes:
-    return axdr.array(
-        [
-            axdr.structure(
-                axdr.uint16(method),
-                axdr.array(
-                    [
-                        axdr.structure(
-                            axdr.enum(_EXECUTE_METHOD),
-                            axdr.uint16(DISCONNECT_CONTROL),
-                            axdr.octet_string(bytes(SWITCH)),
-                            axdr.int8(method),
-                            axdr.int8(0),
-                        )
-                    ]
-                ),
-            )
-            for method in _SWITCHING
-        ]
-    )
-
-
-def _execute(meter: SimulatedMeter, kind: Association, parameters: bytes | None) -> None:
-    script = number_of(parameters, axdr.LONG_UNSIGNED, 0, 0xFFFF)
-    if script not in _SWITCHING:
-        raise Refused(Result.OBJECT_UNDEFINED)
-    _SWITCHING[script](meter, kind, axdr.int8(0))
+    if meter.state.control_mode in _RECONNECTED_AT_ONCE or meter.state.control_state == CONNECTED:
+        close_switch(meter, int(meter.now()))
+    else:
+        meter.state.control_state = READY

@@ -17,15 +17,27 @@ from drivers.dlms import axdr
 from drivers.dlms.association import ignore
 from drivers.session import Session, open_session
 from profiles.loader import load_meter_type
-from profiles.meter_type import Association
+from profiles.meter_type import Association, MeterType
 from profiles.objects import AttributeRef, Obis
 from simulators.fleet import Fleet
-from simulators.meter import SimulatedMeter, simulated_meters
+from simulators.meter import SimulatedMeter, simulated_meters, town_of
+from simulators.outages import DeclaredOutage, OutageRates
 from simulators.server import MeterServer
+from simulators.world import World
 
 NOW = datetime(2026, 1, 3, 6, 7, 30, tzinfo=UTC)
 COMMISSIONED = datetime(2026, 1, 1, 18, 30, tzinfo=UTC)
-METER_TYPE = load_meter_type("is15959-1ph")
+BY_ENTRY = AttributeRef(7, Obis(1, 0, 99, 1, 1), 2)
+"""The same rows as the block load's, for who asks by entry: a type offers a profile in one way."""
+
+
+def _with_blocks_by_entry(meter_type: MeterType) -> MeterType:
+    blocks = meter_type.profiles["block_load"]
+    also = replace(blocks, name="blocks_by_entry", obis=BY_ENTRY.obis, selective_access="entry")
+    return replace(meter_type, profiles={**meter_type.profiles, also.name: also})
+
+
+METER_TYPE = _with_blocks_by_entry(load_meter_type("is15959-1ph"))
 TITLE = b"HES\x00\x00\x00\x00\x01"
 SETTING = "utility_setting"
 
@@ -64,6 +76,18 @@ class Place:
             yield session
 
 
+def world_of_short_failures(fleet: Fleet) -> World:
+    """A town whose meters are without supply for a minute every six hours, so that there are events to be read."""
+    since = int(fleet.commissioned_at.timestamp())
+    outages = [
+        DeclaredOutage("meter", str(meter), at, at + 60)
+        for meter in range(len(fleet))
+        for at in range(since + 3 * 3600, since + 36 * 3600, 6 * 3600)
+    ]
+    quiet = town_of(fleet, METER_TYPE)
+    return World(fleet.seed, quiet.topology, quiet.sites, since, OutageRates(declared=tuple(outages)), {})
+
+
 @asynccontextmanager
 async def one_meter(make: Callable[..., SimulatedMeter] = SimulatedMeter, **association: Any) -> AsyncIterator[Place]:
     kinds = dict(METER_TYPE.associations)
@@ -72,7 +96,8 @@ async def one_meter(make: Callable[..., SimulatedMeter] = SimulatedMeter, **asso
         if name != SETTING and kind.protected:  # a meter has one suite
             kinds[name] = replace(kind, security_control=kind.security_control | kinds[SETTING].suite)
     fleet = Fleet(5, 1, {"Bhopal city": 1}, COMMISSIONED)
-    meters = simulated_meters(fleet, replace(METER_TYPE, associations=kinds), lambda: NOW, make)
+    meter_type = replace(METER_TYPE, associations=kinds)
+    meters = simulated_meters(fleet, meter_type, lambda: NOW, make, world=world_of_short_failures(fleet))
     server = MeterServer(meters)
     await server.start()
     try:

@@ -23,8 +23,9 @@ from drivers.session import Session, open_session
 from profiles.errors import AccessDenied, HeadEndError, LinkError, LinkTimeout, ProtocolError, SecurityError
 from profiles.meter_type import Association, MeterType
 from profiles.objects import AttributeRef, Obis
+from simulators.conditions import Around
 from simulators.fleet import Fleet
-from simulators.meter import SimulatedMeter
+from simulators.meter import SimulatedMeter, town_of
 from simulators.server import MeterServer
 
 READER = METER_TYPE.associations["meter_reader"]
@@ -105,7 +106,9 @@ async def scene(kind: Association) -> AsyncIterator[Scene]:
     meter_type = replace(METER_TYPE, associations=associations)
     fleet = Fleet(5, 1, {"Bhopal city": 1}, COMMISSIONED)
     identity = fleet.identity(0)
-    meter = SimulatedMeter(meter_type, identity, fleet.keys(0, kind.suite), fleet.seed, lambda: NOW)
+    meter = SimulatedMeter(
+        meter_type, identity, fleet.keys(0, kind.suite), Around(town_of(fleet, meter_type)), lambda: NOW
+    )
     server = MeterServer({identity.host: meter})
     await server.start()
     proxy = TamperingProxy(identity.host, server.port)

@@ -6,24 +6,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
-from field import COMMISSIONED, DUE, NOW, Make, field
+from field import COMMISSIONED, DUE, METER_TYPE, NOW, Make, field
 
 from drivers.dlms import axdr, client
 from headend import collect
 from profiles.intervals import IN_THE_FUTURE, NO_DATE_TIME, OFF_THE_GRID, OTHER_COLUMNS, TOO_OLD
 from profiles.objects import CaptureObject, Obis
-from simulators.block_load import clock_octets
 from simulators.meter import SimulatedMeter
 from simulators.objects import Attribute
 from simulators.refusals import Refused
+from simulators.stamps import Stamps
 
 BAD = 1
 """The odd one of three."""
 GOOD = (0, 2)
 ODD_ROW = 40
 """Of the 96 of the day."""
+STAMPS = Stamps.of(METER_TYPE)
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +36,14 @@ def with_row(change: Callable[[bytes], bytes]) -> Make:
 
     class Odd(SimulatedMeter):
         def rows(self, bounds: tuple[int, int] | None) -> list[bytes]:
-            stamp = clock_octets(np.array([int(COMMISSIONED.timestamp()) + (ODD_ROW + 1) * 900])).tobytes()
+            stamp = STAMPS.write_one(COMMISSIONED.timestamp() + (ODD_ROW + 1) * 900)
             return [change(row) if stamp in row else row for row in super().rows(bounds)]
 
     return Odd
 
 
 def stamped(moment: datetime) -> Callable[[bytes], bytes]:
-    return with_clock(clock_octets(np.array([int(moment.timestamp())])).tobytes())
+    return with_clock(STAMPS.write_one(moment.timestamp()))
 
 
 def with_clock(octets: bytes) -> Callable[[bytes], bytes]:

@@ -21,11 +21,11 @@ from drivers.dlms.security import Key, Secret
 from drivers.dlms.wrapper import Unwrapper, wrap
 from profiles.loader import load_meter_type
 from profiles.meter_type import Association, MeterType
-from profiles.objects import AttributeRef, MethodRef, Obis
-from simulators import block_load
-from simulators.expect import write_expected
+from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
+from simulators.expect import channel_of, write_expected
 from simulators.fleet import Fleet
 from simulators.meter import SimulatedMeter, simulated_meters
+from simulators.registers import registers_of
 from simulators.server import MeterServer
 
 NOW = datetime(2026, 1, 3, 6, 7, 30, tzinfo=UTC)
@@ -189,7 +189,7 @@ class Client:
 
 
 def stamps(first: str, last: str) -> bytes:
-    return apdu.range_selection(block_load.CLOCK, bytes.fromhex(first), bytes.fromhex(last))
+    return apdu.range_selection(CaptureObject(*CLOCK), bytes.fromhex(first), bytes.fromhex(last))
 
 
 # --- public association ---------------------------------------------------------------------------------------
@@ -249,12 +249,13 @@ async def test_the_whole_buffer_comes_in_blocks_and_says_what_is_expected(index:
     write_expected(stream, fleet, COMMISSIONED, datetime(2026, 1, 3, 6, 0, tzinfo=UTC))
     expected = [row for row in csv.reader(io.StringIO(stream.getvalue())) if row[0] == fleet.identity(index).serial]
     by_obis = {entry[1]: 10.0 ** (pair[0] + 3) for entry, pair in zip(scaler_columns, scalers, strict=True)}
-    channel_of = {bytes(column.obis): column.channel for column in fleet.identity(index).maker.columns}
+    columns_of = registers_of(METER_TYPE, METER_TYPE.profiles["block_load"], fleet.identity(index).maker)
+    channels = {bytes(column.captured.obis): channel_of(column) for column in columns_of}
     header = stream.getvalue().splitlines()[0].split(",")
     for row, answer in zip(rows, expected, strict=True):
         for entry, value in zip(columns[1:], row[1:], strict=True):
-            stored = answer[header.index(channel_of[entry[1]])]
-            assert round(value * by_obis.get(entry[1], 1)) == int(stored), channel_of[entry[1]]
+            stored = answer[header.index(channels[entry[1]])]
+            assert round(value * by_obis.get(entry[1], 1)) == int(stored), channels[entry[1]]
 
 
 def replace_attribute(of: AttributeRef, attribute: int) -> AttributeRef:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from simulated import BLOCK_LOAD, CLOCK, METER_TYPE, SWITCH, TITLE, one_meter, value
+from simulated import BLOCK_LOAD, BY_ENTRY, CLOCK, METER_TYPE, SWITCH, TITLE, one_meter, value
 
 from drivers.cosem.attributes import read_value
 from drivers.cosem.object_list import ListedObject
@@ -25,14 +25,13 @@ from drivers.dlms.security import Secret
 from drivers.session import Session
 from profiles.errors import AccessDenied
 from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
-from simulators import block_load
 from simulators.meter import SimulatedMeter
 
 CURRENT, NAMEPLATE = Obis(0, 0, 40, 0, 0), AttributeRef(7, Obis(0, 0, 94, 91, 10), 2)
 BLOCK_PERIOD = AttributeRef(1, Obis(1, 0, 0, 8, 4), 2)
 SCRIPTS = Obis(0, 0, 10, 0, 106)
 SECURITY = Obis(0, 0, 43, 0, 3)
-CLOCK_COLUMN = block_load.CLOCK
+CLOCK_COLUMN = CaptureObject(*CLOCK)
 
 
 def stamp(text: str) -> bytes:
@@ -75,8 +74,9 @@ async def test_selectors_are_listed_where_there_are_any() -> None:
     async with one_meter() as place, place.session() as session:
         buffers = {one.obis: one.right(2) for one in await read_object_list(session) if one.class_id == 7}
     selectors = {obis: right.selectors for obis, right in buffers.items() if right is not None}
-    assert selectors[BLOCK_LOAD.obis] == (1, 2)
-    assert selectors[NAMEPLATE.obis] == (2,)
+    assert selectors[BLOCK_LOAD.obis] == (1,)
+    assert selectors[BY_ENTRY.obis] == (2,)
+    assert selectors[NAMEPLATE.obis] == ()
 
 
 async def association(session: Session, obis: Obis) -> dict[str, Any]:
@@ -376,7 +376,7 @@ async def test_entries_and_columns_are_selected_by_number() -> None:
             (apdu.entry_selection(count - 1, 0, 9), slice(count - 2, None), range(8, 9)),
             (apdu.entry_selection(count + 1), slice(0), range(9)),
         ):
-            found = axdr.decode(await session.get(BLOCK_LOAD, selection))
+            found = axdr.decode(await session.get(BY_ENTRY, selection))
             assert found == cells(meter, rows, columns)
 
 
@@ -392,25 +392,21 @@ async def test_columns_of_a_range_are_selected_by_name_and_come_in_the_order_of_
         assert found == cells(place.meter, slice(95, 98), (0, 1, 7))
 
 
-async def test_the_nameplate_is_selected_by_entry_and_column() -> None:
-    async with one_meter() as place, place.session() as session:
-        found = axdr.decode(await session.get(NAMEPLATE, apdu.entry_selection(1, 1, 1, 2)))
-        identity = place.meter.identity
-        assert found == [(identity.serial, identity.device_id)]
-
-
 async def test_what_can_not_be_selected_is_refused() -> None:
     bounds = stamp("07ea010306000000ff800000"), stamp("07ea010306001e00ff800000")
     stranger = CaptureObject(3, Obis(1, 0, 99, 27, 0), 2)
     async with one_meter() as place, place.session() as session:
         for attribute, selection in (
-            (BLOCK_LOAD, apdu.entry_selection(0)),
-            (BLOCK_LOAD, apdu.entry_selection(1, 1, 0, 1)),
-            (BLOCK_LOAD, apdu.entry_selection(1, 1, 3, 2)),
-            (BLOCK_LOAD, apdu.entry_selection(1, 1, 1, 10)),
+            (BY_ENTRY, apdu.entry_selection(0)),
+            (BY_ENTRY, apdu.entry_selection(1, 1, 0, 1)),
+            (BY_ENTRY, apdu.entry_selection(1, 1, 3, 2)),
+            (BY_ENTRY, apdu.entry_selection(1, 1, 1, 10)),
             (BLOCK_LOAD, apdu.range_selection(CLOCK_COLUMN, *bounds, [stranger])),
             (BLOCK_LOAD, apdu.range_selection(VOLTAGE, *bounds)),
             (NAMEPLATE, apdu.range_selection(CLOCK_COLUMN, *bounds)),
+            (BLOCK_LOAD, apdu.entry_selection(1)),
+            (BY_ENTRY, apdu.range_selection(CLOCK_COLUMN, *bounds)),
+            (NAMEPLATE, apdu.entry_selection(1)),
             (CLOCK, apdu.entry_selection(1)),
         ):
             with pytest.raises(AccessDenied, match="scope"):

@@ -21,7 +21,7 @@ from drivers.push.listener import serve_pushes
 from profiles.errors import AccessDenied, LinkError, SettingsError
 from profiles.meter_type import Association
 from profiles.objects import AttributeRef, MethodRef, Obis
-from simulators import event_log
+from simulators.event_log import POWER_RESTORED
 from simulators.meter import SimulatedMeter
 from simulators.push import event, in_blocks, push, push_kind
 from simulators.push_sender import send_push
@@ -29,7 +29,7 @@ from simulators.state import HDLC, TCP, UDP, Destination
 
 LIMIT_S = 30
 BLOCK_PUSH, ALERT_PUSH = Obis(0, 5, 25, 9, 0), Obis(0, 4, 25, 9, 0)
-EVENT = AttributeRef(1, event_log.EVENT_CODE.obis, 2)
+EVENT = AttributeRef(1, Obis(0, 0, 96, 11, 2), 2)
 POLICY = PushPolicy(frozenset({0x00, 0x10, 0x20, 0x30, 0x31, 0x32}))
 
 
@@ -133,7 +133,7 @@ async def test_an_event_goes_in_clear_or_under_the_global_key() -> None:
             octets = event(meter, EVENT, kind)
             assert octets[0] == tag
             found = opened(meter, octets).notification
-            assert found == EventNotification(EVENT, axdr.uint16(event_log.last_code(meter)), meter.clock_octets())
+            assert found == EventNotification(EVENT, axdr.uint16(POWER_RESTORED), meter.clock_octets())
         assert opened(meter, event(meter, NO_SUCH, stamped=False)).notification == EventNotification(NO_SUCH, b"\x00")
 
 

@@ -29,6 +29,8 @@ DISCONNECT: Step = [70, "0.0.96.3.10.255", 1]
 RECONNECT: Step = [70, "0.0.96.3.10.255", 2]
 NO_METHOD: Step = [70, "0.0.96.3.10.255", 3]
 BLOCK_LOAD = "1.0.99.1.0.255"
+BY_ENTRY = "1.0.99.1.1.255"
+"""The same rows, for who asks by entry."""
 EVENTS: Step = [7, "0.0.99.98.2.255", 4]
 ADD_USER: Step = [15, "0.0.40.0.0.255", 5]
 
@@ -108,15 +110,15 @@ def selecting(found: Found) -> list[TourStep]:
     return [
         (["range", BLOCK_LOAD, *bounds, []], axdr.array(rows[-21:]).hex()),
         (["range", BLOCK_LOAD, *bounds, some], axdr.array([cells(row, [0, 3]) for row in rows[-21:]]).hex()),
-        (["entries", BLOCK_LOAD, 5, 14, 1, 0], axdr.array(rows[4:14]).hex()),
-        (["entries", BLOCK_LOAD, 5, 14, 1, 3], axdr.array([cells(row, [0, 1, 2]) for row in rows[4:14]]).hex()),
+        (["entries", BY_ENTRY, 5, 14, 1, 0], axdr.array(rows[4:14]).hex()),
+        (["entries", BY_ENTRY, 5, 14, 1, 3], axdr.array([cells(row, [0, 1, 2]) for row in rows[4:14]]).hex()),
     ]
 
 
 def selecting_columns(found: Found) -> list[TourStep]:
     """By entry, columns that are not the first ones."""
     rows = [cells(row, [1, 2, 3]) for row in found.rows[4:14]]
-    return [(["entries", BLOCK_LOAD, 5, 14, 2, 4], axdr.array(rows).hex())]
+    return [(["entries", BY_ENTRY, 5, 14, 2, 4], axdr.array(rows).hex())]
 
 
 def writing(found: Found) -> list[TourStep]:

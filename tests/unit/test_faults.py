@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from drivers.dlms import axdr
@@ -13,13 +12,14 @@ from profiles.errors import SettingsError
 from profiles.loader import load_meter_type
 from profiles.toml_file import Source
 from profiles.type_file import Keys
-from simulators import block_load
 from simulators.faults import FAULTS, Fault, MeterFaults, fault, faults_of_meters, read_faults
 from simulators.faulty_meter import FaultyMeter, maker_of_meters
 from simulators.faulty_rows import OF_ROWS, Buffer, faulty_rows
 from simulators.fleet import Fleet
 from simulators.meter import simulated_meters
+from simulators.stamps import Stamps
 
+STAMPS = Stamps.of(load_meter_type("is15959-1ph"))
 SEED, METERS, PERIOD_S = 7, 2000, 900
 MIDNIGHT = int(datetime(2026, 1, 2, tzinfo=UTC).timestamp())
 DAY = (MIDNIGHT + PERIOD_S, MIDNIGHT + 96 * PERIOD_S)
@@ -122,7 +122,7 @@ def test_a_fault_strikes_as_often_as_it_says_and_in_the_same_places_each_time() 
 
 
 def stamp(second: int) -> bytes:
-    return block_load.clock_octets(np.array([second], np.int64)).tobytes()
+    return STAMPS.write_one(second)
 
 
 def read(bounds: tuple[int, int] | None) -> list[bytes]:
@@ -138,12 +138,12 @@ def read(bounds: tuple[int, int] | None) -> list[bytes]:
 def rows(name: str, *, now: float = 2e9, repeats: bool = False, **figures: float) -> list[tuple[int | None, object]]:
     """Number of the quarter by the stamp, None for a null stamp, and the first value, of the rows of the day."""
     faults = MeterFaults(SEED, 1, {name: dict(fault(name, **figures).figures)})
-    buffer = Buffer(read, block_load.utc_of_clock, PERIOD_S, now, repeats)
+    buffer = Buffer(read, STAMPS.read, PERIOD_S, now, repeats)
     found = []
     for octets in faulty_rows(faults, buffer, DAY):
         row = axdr.decode(octets)
         assert isinstance(row, axdr.Structure)
-        when = row[0] if row[0] is None else (block_load.utc_of_clock(bytes(row[0])) - MIDNIGHT) // PERIOD_S  # type: ignore[arg-type]
+        when = row[0] if row[0] is None else (STAMPS.read(bytes(row[0])) - MIDNIGHT) // PERIOD_S  # type: ignore[arg-type]
         found.append((when, row[1] if not repeats else row[1:]))
     return found
 
@@ -179,7 +179,7 @@ def test_stamps_are_null_where_they_follow_from_the_one_before() -> None:
 
 def test_after_a_missing_row_the_next_stamp_is_written_out() -> None:
     faults = MeterFaults(SEED, 1, {"null_rows": {}, "missing_rows": {"chance": 0.2}})
-    found = faulty_rows(faults, Buffer(read, block_load.utc_of_clock, PERIOD_S, 2e9), DAY)
+    found = faulty_rows(faults, Buffer(read, STAMPS.read, PERIOD_S, 2e9), DAY)
     stamped = [row for row in found if row[2:3] != axdr.null()]
     assert 1 < len(stamped) < len(found) < 96
 

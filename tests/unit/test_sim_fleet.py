@@ -11,9 +11,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from profiles.errors import SettingsError
+from profiles.loader import load_meter_type
 from simulators.expect import COLUMNS, write_expected
 from simulators.fleet import REGISTRY_COLUMNS, Fleet
-from simulators.load import load
+from simulators.meter import town_of
 
 NEW_YEAR_IST = datetime(2025, 12, 31, 18, 30, tzinfo=UTC)
 DIVISIONS = {"Bhopal city": 1749, "Ashta and Sehore": 527, "Datia": 323, "Not begun": 0}
@@ -95,12 +96,13 @@ def test_the_registry_list_holds_what_the_meters_have() -> None:
     assert datetime.fromisoformat(rows[4]["commissioned_at"]) == NEW_YEAR_IST
 
 
-def test_the_answer_key_is_the_physical_load_in_the_steps_of_the_makers_registers() -> None:
+def test_the_answer_key_is_the_physical_world_in_the_steps_of_the_makers_registers() -> None:
     start = datetime(2026, 1, 1, 5, 45, tzinfo=UTC)
     rows = expected(fleet(), start, datetime(2026, 1, 1, 6, 0, tzinfo=UTC))
     assert tuple(rows[0]) == COLUMNS
+    world = town_of(fleet(), load_meter_type("is15959-1ph"))
     for index, steps in ((0, ("0.01", "0.001", "1")), (1, ("0.1", "0.01", "10"))):
-        flow = load(5, [index], [int(start.timestamp())], 900)
+        flow = world.load([index], [int(start.timestamp())], 900)
         row, meter = rows[index], fleet().identity(index)
         assert (row["serial"], row["start"], row["interval_s"]) == (meter.serial, "2026-01-01T05:45:00Z", "900")
         volts, amperes, watt_hours = (
@@ -109,7 +111,7 @@ def test_the_answer_key_is_the_physical_load_in_the_steps_of_the_makers_register
         )
         assert (row["voltage"], row["current"], row["wh_import"]) == (volts, amperes, watt_hours)
         assert row["meter_health"] == "0"
-    assert rows[0]["signal_strength"] == str(int(load(5, [0], [int(start.timestamp())], 900).signal_strength.item()))
+    assert rows[0]["signal_strength"] == str(int(world.load([0], [int(start.timestamp())], 900).signal_strength.item()))
     assert rows[1]["signal_strength"] == ""
 
 
