@@ -19,6 +19,7 @@ from terminal import LIMIT_S, QUARTER, Meters, Program, Terminal, wait_until
 
 from headend.demo.compare import DifferenceError, compare
 from headend.store.database import connect
+from headend.tree import project_file
 
 METERS = 20
 INTERVALS = METERS * 192
@@ -53,7 +54,8 @@ def test_the_demo_stores_every_interval_and_says_where(terminal: Terminal) -> No
         assert keys == (METERS * 4,)
         first, last = connection.execute("SELECT min(ts), max(ts) FROM interval_reading").fetchone() or ("", "")
     # The same fleet once more, in a program that knows nothing of the demo: it must have said the same.
-    again = terminal.meters(METERS, "--start", first.isoformat(), "--end", (last + QUARTER).isoformat())
+    times = ("--start", first.isoformat(), "--end", (last + QUARTER).isoformat())
+    again = terminal.meters(METERS, *times, "--divisions", str(project_file("config/rollout.csv")))
     assert asyncio.run(_equal(str(said["dsn"]), again.expect, first, last + QUARTER)) == INTERVALS
     again.stop()
     assert said["stop"] == stop[0]

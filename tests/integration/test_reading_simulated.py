@@ -6,7 +6,7 @@ import csv
 import io
 from datetime import timedelta
 
-from simulated import COMMISSIONED, NOW, one_meter
+from simulated import COMMISSIONED, NOW, one_meter, world_of_short_failures
 
 from drivers.reading import Reader, identify
 from profiles.intervals import Quality
@@ -27,7 +27,9 @@ async def test_a_meter_says_who_it_is_and_is_read_by_its_type_value_by_value() -
     assert found.maker == place.meter.identity.maker.name
 
     answers = io.StringIO()
-    write_expected(answers, Fleet(5, 1, {"Bhopal city": 1}, COMMISSIONED), COMMISSIONED, NOW - timedelta(minutes=15))
+    fleet = Fleet(5, 1, {"Bhopal city": 1}, COMMISSIONED)
+    world = world_of_short_failures(fleet)
+    write_expected(answers, fleet, COMMISSIONED, NOW - timedelta(minutes=15), world=world)
     expected = list(csv.DictReader(io.StringIO(answers.getvalue())))
     for channel in ("voltage", "current", "wh_import", "vah_import"):
         read = [value for part in parts for value in part.batch.values[channel].tolist()]
