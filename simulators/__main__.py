@@ -30,7 +30,12 @@ def command(
         str, typer.Option(help="When the meters were commissioned, ISO 8601 (UTC unless it says otherwise).")
     ] = "",
     end: Annotated[str, typer.Option(help="Up to where --expect goes; now, if not given.")] = "",
-    expect: Annotated[Path | None, typer.Option(help="Write what every meter must have said to this CSV file.")] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            help="What every meter must have said: blocks to a .csv file, or all of it to Parquet files in a folder."
+        ),
+    ] = None,
     registry: Annotated[
         Path | None, typer.Option(help="Write the meter list, keys included, for `headend meters import`.")
     ] = None,

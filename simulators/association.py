@@ -25,8 +25,9 @@ from drivers.dlms.ciphering import overhead_of
 from drivers.dlms.security import SUITES, Key
 from drivers.dlms.security.hls import CHALLENGE_OCTETS
 from profiles.errors import ProtocolError, SecurityError
-from profiles.meter_type import Association
+from profiles.meter_type import Association, MeterType
 from simulators.channel import Channel, Request
+from simulators.objects import PUBLIC
 from simulators.open_association import OpenAssociation
 from simulators.proof import Proof
 from simulators.refusals import Diagnostic, Excepted, HangUp, Rejected, not_allowed, not_deciphered, unknown
@@ -92,6 +93,8 @@ class Connection:
         """The connection is gone, or the association has been idle for too long: whatever was open is over."""
         if self.meter.holder is self:
             self.meter.holder = None
+        if self.open is not None and self.open.kind.name == PUBLIC:
+            self.meter.released_at = self.meter.monotonic()
         self.open = None
         self.further.clear()
 
@@ -126,7 +129,7 @@ class Connection:
             own = self.meter.max_pdu(kind)
             channel = Channel(self.meter, kind, self.meter.client_title)
             self._always_open[client_sap] = OpenAssociation(
-                self.meter, channel, offered(kind), max_pdu=own, own_max_pdu=own
+                self.meter, channel, offered(kind, self.meter.meter_type), max_pdu=own, own_max_pdu=own
             )
         return self._always_open[client_sap]
 
@@ -145,7 +148,7 @@ class Connection:
             channel = Channel(self.meter, kind, aarq.client_title or b"")
             request = _initiate_request(aarq, channel)
             proposed = _proposed(request.plain, kind)
-            if self.meter.busy():
+            if self.meter.busy() or self.meter.pauses(kind):
                 raise Rejected(Diagnostic.NO_REASON, transient=True)
             self._check_authentication(aarq, kind)
             return self._accept(aarq, channel, proposed, request)
@@ -174,7 +177,7 @@ class Connection:
         kind, title = channel.kind, channel.client_title
         hls = kind.mechanism >= acse.HLS
         own_max_pdu = self.meter.max_pdu(kind)
-        conformance = Conformance(proposed.conformance) & offered(kind)
+        conformance = Conformance(proposed.conformance) & offered(kind, self.meter.meter_type)
         key = None if proposed.dedicated_key is None else Key(proposed.dedicated_key)
         channel.agree(key, general=Conformance.GENERAL_PROTECTION in conformance)
         proof = Proof(self.meter, kind, title, aarq.authentication_value or b"") if hls else None
@@ -205,6 +208,8 @@ class Connection:
         """The RLRE: protected where the RLRQ was."""
         if association.kind.pre_established:
             raise not_allowed()
+        if not self.meter.meter_type.session_habit.release:
+            raise unknown()
         given, answer = acse.decode_rlrq(received).user_information, None
         if given is not None and association.kind.ciphered:
             try:
@@ -217,9 +222,11 @@ class Connection:
         return acse.encode_rlre(user_information=answer)
 
 
-def offered(kind: Association) -> Conformance:
-    """What the meter can do in an association; what the client proposes narrows it."""
-    return _OFFERED_TO_PUBLIC if kind.name == "public" else _OFFERED
+def offered(kind: Association, meter_type: MeterType) -> Conformance:
+    """What the meter can do in an association; what the client proposes narrows it. The public one reads single
+    attributes, but where it is the one that collects."""
+    alone = kind.name == PUBLIC and meter_type.reading_association != PUBLIC
+    return _OFFERED_TO_PUBLIC if alone else _OFFERED
 
 
 def _initiate_request(aarq: acse.Aarq, channel: Channel) -> Request:

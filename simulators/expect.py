@@ -56,10 +56,18 @@ class Said:
 
 
 class AnswerKey:
-    """Of a fleet of one meter type, in its world."""
+    """Of the meters of one type in a fleet, in its world."""
 
-    def __init__(self, fleet: Fleet, meter_type: MeterType, world: World | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        meter_type: MeterType,
+        world: World | None = None,
+        meters: Sequence[int] | None = None,
+    ) -> None:
+        """`meters`: the indexes of those of this type, where not all are."""
         self.fleet = fleet
+        self.meters = range(len(fleet)) if meters is None else meters
         self.meter_type = meter_type
         self.columns = Columns(meter_type)
         self._around = Around(world or town_of(fleet, meter_type))

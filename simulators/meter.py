@@ -27,7 +27,7 @@ from simulators.fleet import Fleet, Identity, Keys
 from simulators.fleet_file import phases_of
 from simulators.invocations import InvocationRecord, KeyUse, TransactionRecord
 from simulators.model import object_model
-from simulators.objects import CosemObject
+from simulators.objects import PUBLIC, CosemObject
 from simulators.refusals import Refused, Result
 from simulators.registers import Columns, Register
 from simulators.rows import encode_rows, scaler_row
@@ -145,7 +145,12 @@ class SimulatedMeter:
         """Whether an association is open; one that has been idle for too long is over."""
         if self.holder is not None and self.monotonic() - self.holder.heard_at > INACTIVITY_S:
             self.holder.close()
-        return self.holder is not None
+        return self.holder is not None and self.meter_type.session_habit.one_at_a_time
+
+    def pauses(self, kind: Association) -> bool:
+        """Whether the meter needs a pause yet between the public association and this one."""
+        since = self.monotonic() - self.released_at
+        return kind.name != PUBLIC and since < self.meter_type.session_habit.pause_s
 
     def advance(self) -> None:
         """Do what has become due by the meter's clock since it was last asked: by schedules, and by its limiter."""
@@ -159,7 +164,7 @@ class SimulatedMeter:
     def agreed(self, kind: Association) -> Conformance:
         """The conformance of an association that is open, or what is offered."""
         held = self.holder.open if self.holder is not None else None
-        return held.conformance if held is not None and held.kind == kind else offered(kind)
+        return held.conformance if held is not None and held.kind == kind else offered(kind, self.meter_type)
 
     def max_pdu(self, kind: Association) -> int:
         """The largest APDU that the meter takes and makes in an association."""

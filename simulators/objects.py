@@ -48,7 +48,9 @@ LIMITER: Final = 71
 
 CURRENT_ASSOCIATION = Obis(0, 0, 40, 0, 0)
 
-_READERS_ONLY: Final = ("public", "meter_reader", "push", "in_home_display")
+PUBLIC: Final = "public"
+"""The association that needs no keys."""
+_READERS_ONLY: Final = (PUBLIC, "meter_reader", "push", "in_home_display")
 """Associations that may change nothing (docs/meter-facts.md, "Associations")."""
 
 
@@ -82,7 +84,7 @@ def data(read: Read, write: Write | None = None, *, public: bool = False) -> Cos
 
 def is_visible(entry: CosemObject, obis: Obis, kind: Association) -> bool:
     """Whether the association sees the object: the public one sees what tells meters apart, and itself."""
-    return kind.name != "public" or entry.public or obis in (CURRENT_ASSOCIATION, kind.logical_name)
+    return kind.name != PUBLIC or entry.public or obis in (CURRENT_ASSOCIATION, kind.logical_name)
 
 
 def may_change(entry: CosemObject, kind: Association) -> bool:

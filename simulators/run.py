@@ -21,7 +21,7 @@ import structlog
 from profiles.errors import SettingsError
 from profiles.meter_type import MeterType
 from simulators.datagrams import DatagramServer
-from simulators.expect import write_expected
+from simulators.expect import AnswerKey, write_expected
 from simulators.fleet import Fleet
 from simulators.meter import simulated_meters, suite_of
 from simulators.serial_port import SerialPort
@@ -79,9 +79,9 @@ async def simulate(
 
     `until_input_ends`: also until standard input does, which is when whoever holds its other end is gone.
 
-    `expect`: file for what every meter must have said for the intervals starting in [start, end), by default from
-    commissioning to the last one that has ended. `registry`: file for the meter list, keys included, readable by its
-    owner alone.
+    `expect`: CSV file for what every meter must have said in the blocks starting in [start, end), by default from
+    commissioning to the last one that has ended; or a folder for Parquet files of all that it must have said.
+    `registry`: file for the meter list, keys included, readable by its owner alone.
     `udp`: also by UDP, on the same port. `serial`: the first meter also on this serial port, by HDLC, with `mode_e`
     after a sign-on.
     SettingsError where a file or a port can't be had.
@@ -104,9 +104,10 @@ async def simulate(
                 0o600,
             )
         if expect is not None:
-            period = meter_type.profiles["block_load"].capture_period_s
+            blocks = meter_type.profiles.get("block_load")
+            period = 0 if blocks is None else blocks.capture_period_s
             first, last = start or fleet.commissioned_at, end or _last_ended(clock(), period)
-            _write(expect, lambda stream: write_expected(stream, fleet, first, last, period))
+            _write_expected(expect, fleet, meter_type, first, last, period)
         await server.start(listener=listener)
         if udp:
             await datagrams.start(port)
@@ -141,6 +142,18 @@ def _outcome(server: MeterServer) -> Outcome:
 def _last_ended(now: datetime, period_s: int) -> datetime:
     """The end of a range of starts that leaves out the interval that is still running."""
     return now - timedelta(seconds=period_s - 1)
+
+
+def _write_expected(
+    place: Path, fleet: Fleet, meter_type: MeterType, start: datetime, end: datetime, period_s: int
+) -> None:
+    """The answer key: blocks in a CSV file of that name, or all profiles as Parquet files in a folder."""
+    if place.suffix == ".csv":
+        _write(place, lambda stream: write_expected(stream, fleet, start, end, period_s, meter_type=meter_type))
+    else:
+        from simulators.expect_tables import write_tables  # pyarrow is large, and seldom asked for
+
+        write_tables(place, [AnswerKey(fleet, meter_type)], start, end)
 
 
 def _write(file: Path, write: Callable[[TextIO], object], mode: int = 0o644) -> None:

@@ -27,9 +27,7 @@ from simulators.model import (
     settings,
     supply,
 )
-from simulators.objects import CosemObject
-
-_PUBLIC = "public"
+from simulators.objects import PUBLIC, CosemObject
 
 
 def object_model(meter_type: MeterType) -> dict[Obis, CosemObject]:
@@ -41,6 +39,6 @@ def object_model(meter_type: MeterType) -> dict[Obis, CosemObject]:
     ):
         found |= theme.objects(meter_type)
     found |= registers.objects(meter_type, found)
-    if meter_type.reading_association == _PUBLIC:
+    if meter_type.reading_association == PUBLIC:
         return {obis: replace(entry, public=True) for obis, entry in found.items()}
     return found

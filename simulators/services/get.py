@@ -17,6 +17,9 @@ class GetService:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._sending: Outgoing | None = None
+        self._blocks_before = 0
+        """What the first block of a long answer is numbered after: meters that need a fresh association after an error
+        go on counting."""
 
     def normal(self, request: apdu.GetRequestNormal, room: int) -> bytes:
         found = self._access.read(SelectedAttribute(request.attribute, request.selection))
@@ -57,11 +60,13 @@ class GetService:
         """The answer in one piece if it can be, else the first block of `raw`."""
         self._sending = None
         conformance = self._access.conformance
+        if self._access.meter.meter_type.session_habit.fresh_after_error and any(one.error for one in found):
+            self._blocks_before = 1
         answer = whole(found).encode()
         if len(answer) <= room:
             return answer
         if Conformance.BLOCK_TRANSFER_WITH_GET in conformance:
-            self._sending = Outgoing(raw())
+            self._sending = Outgoing(raw(), block=self._blocks_before)
             return self._block(invoke_id, self._sending, room)
         if Conformance.GENERAL_BLOCK_TRANSFER in conformance:
             return answer
