@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from drivers.dlms import acse, apdu
 from drivers.dlms.apdu import ExceptionResponse, GetResponseBlock, tags
 from drivers.dlms.security import Key
-from profiles.meter_type import MeterType
+from profiles.meter_type import LOAD_KINDS, MeterType, Profile
 from simulators.association import Connection
+from simulators.buffers import period_of
 from simulators.conditions import Around
 from simulators.faults import MeterFaults
 from simulators.faulty_rows import OF_ROWS, Buffer, faulty_rows
@@ -114,15 +116,15 @@ class FaultyMeter(SimulatedMeter):
         self._set_at = self._drifts_since = self._clock().timestamp()
         super().set_clock(utc)
 
-    def rows(self, bounds: tuple[int, int] | None) -> list[bytes]:
-        if OF_ROWS.isdisjoint(self.faults):
-            return super().rows(bounds)
+    def rows_of(self, profile: Profile, bounds: tuple[int, int] | None) -> list[bytes]:
+        if profile.kind not in LOAD_KINDS or OF_ROWS.isdisjoint(self.faults):
+            return super().rows_of(profile, bounds)
         buffer = Buffer(
-            super().rows,
+            partial(super().rows_of, profile),
             self.conditions.stamps.read,
-            self.period_s,
+            period_of(self, profile),
             self.now(),
-            self.meter_type.profiles["block_load"].null_data == "repeat",
+            profile.null_data == "repeat",
         )
         return faulty_rows(self.faults, buffer, bounds)
 

@@ -13,21 +13,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from drivers.address import Address, parse_address
 from profiles.errors import SettingsError
 from profiles.loader import load_meter_type
 from profiles.meter_type import MeterType
 from profiles.toml_file import Source
 from profiles.type_file import Keys
+from simulators.faults import Fault, read_faults
 from simulators.fleet import Fleet, in_proportion
 from simulators.load.archetypes import ARCHETYPES
 from simulators.load.curve import kind_number
 from simulators.load.noise import Integers, choose, unit
 from simulators.outages import LEVELS, DeclaredOutage, OutageRates
+from simulators.schedule import PushPlan, read_push_plan
 from simulators.spans import MOST_PER_YEAR, Rate
 from simulators.tampers import TAMPERS
 from simulators.topology import Division, Topology, lay_out
@@ -71,8 +72,8 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class FleetFile:
-    """A fleet file as it was read. `makers`: FLAG id to share. `faults` are kept as they stand, for the simulated
-    meters to read. `push_to`: where meters send what they push; None where they push nowhere."""
+    """A fleet file as it was read. `makers`: FLAG id to share. `push`: what meters push, and where to; None where they
+    push nothing."""
 
     path: Path
     seed: int
@@ -85,8 +86,8 @@ class FleetFile:
     makers: Mapping[str, float]
     outages: OutageRates
     tampers: Mapping[str, Rate]
-    push_to: Address | None
-    faults: Mapping[str, Any]
+    push: PushPlan | None
+    faults: tuple[Fault, ...]
 
     @property
     def meters(self) -> int:
@@ -155,8 +156,8 @@ def read_fleet_file(path: Path) -> FleetFile:
         makers=_makers(keys),
         outages=_outages(source, keys.table("outages")),
         tampers=_tampers(keys.table("tampers")),
-        push_to=_address(push, "destination") if "destination" in push else None,
-        faults=MappingProxyType(dict(keys.table("faults").items())),
+        push=read_push_plan(push) if "destination" in push else None,
+        faults=read_faults(keys.table("faults")),
     )
     for table in (topology, types, push, keys):
         table.close()
@@ -303,10 +304,3 @@ def _moment(keys: Keys, key: str) -> datetime:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise keys.wrong(key, message="must be a date and time with its offset, like 2026-01-01T00:00:00+05:30")
     return moment.astimezone(UTC)
-
-
-def _address(keys: Keys, key: str) -> Address:
-    try:
-        return parse_address(keys.text(key))
-    except SettingsError as error:
-        raise keys.wrong(key, message=error.message) from None

@@ -5,6 +5,7 @@ The one rule: nothing here sends; `push` gives the APDU, and `push_sender` bring
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -52,18 +53,20 @@ def push(
     stamped: bool = False,
     tagged: bool = False,
     counter: int | None = None,
+    raised: Iterable[int] = (),
 ) -> bytes:
     """The APDU of the push with this name of the meter's type, covered as its rules say or as `kind` has it.
 
     `stamped`: with a date-time, `tagged`: with its tag before it. `counter`: the invocation counter, where it is not
-    the meter's own next one. SettingsError for a push that the type does not have.
+    the meter's own next one. `raised`: bits of the event status word that are set in it beside those that are.
+    SettingsError for a push that the type does not have.
     """
     found = meter.meter_type.pushes.get(name)
     if found is None:
         raise SettingsError(f"meter type {meter.meter_type.name} has no push {name!r}")
     invoke_id = meter.next_push() | (CONFIRMED if confirmed else 0)
     stamp = meter.clock_octets() if stamped else b""
-    plain = DataNotification(invoke_id, body(meter, found), stamp, tagged).encode()
+    plain = DataNotification(invoke_id, body(meter, found, raised), stamp, tagged).encode()
     return cover(meter, kind or push_kind(meter.meter_type), plain, counter=counter)
 
 
@@ -100,11 +103,11 @@ def in_blocks(apdu: bytes, size: int = BLOCK_OCTETS) -> list[bytes]:
     ]
 
 
-def push_kind(meter_type: MeterType) -> Association:
-    """The association under whose keys pushes are, with the cover that the type's rules name first."""
+def push_kind(meter_type: MeterType, cover: str = "") -> Association:
+    """The association under whose keys pushes are, with this cover, or the one that the type's rules name first."""
     rules = meter_type.push_rules
     kind = meter_type.associations[rules.keys_of or meter_type.reading_association]
-    control = _CONTROLS[rules.covers[0]]
+    control = _CONTROLS[cover or rules.covers[0]]
     return replace(kind, security_control=control | kind.suite if control else 0, signed=rules.signed)
 
 
@@ -124,10 +127,13 @@ def columns_of(meter_type: MeterType, found: Push) -> tuple[Column, ...]:
     return tuple(map(Column, (CaptureObject(*who), *setup, CaptureObject(*meter_type.clock), *captured)))
 
 
-def body(meter: SimulatedMeter, found: Push) -> bytes:
+def body(meter: SimulatedMeter, found: Push, raised: Iterable[int] = ()) -> bytes:
     """The values of a push in A-XDR, in the form that its type has; after them rows of a profile, if it brings any."""
     columns = columns_of(meter.meter_type, found)
     values = [_value(meter, column, found) for column in columns]
+    for place, column in enumerate(columns) if raised else ():
+        if is_status_word(meter.meter_type, column.captured):
+            values[place] = _with_bits(values[place], raised)
     names = [axdr.octet_string(bytes(column.captured.obis)) for column in columns]
     if found.form == "objects":
         scalers = [_scaler(meter, column, found) for column in columns]
@@ -139,6 +145,20 @@ def body(meter: SimulatedMeter, found: Push) -> bytes:
     if found.rows_of is not None:
         values.append(axdr.array(_rows(meter, meter.meter_type.profiles[found.rows_of])))
     return axdr.structure(*values)
+
+
+def is_status_word(meter_type: MeterType, captured: CaptureObject) -> bool:
+    """Whether an attribute is the event status word."""
+    status = meter_type.status_word
+    return status is not None and captured[:3] == tuple(status.word)
+
+
+def _with_bits(word: bytes, raised: Iterable[int]) -> bytes:
+    """An event status word in A-XDR with more of its bits set; as it is where it is none."""
+    found = axdr.decode(word)
+    if not isinstance(found, axdr.BitString):
+        return word
+    return axdr.bit_string("".join("1" if place in raised else bit for place, bit in enumerate(found.bits)))
 
 
 def _rows(meter: SimulatedMeter, profile: Profile) -> list[bytes]:

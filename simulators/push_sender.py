@@ -1,6 +1,7 @@
 """Brings a meter's APDUs to a head-end that listens: by TCP or UDP in the wrapper, by HDLC in UI frames.
 
-The one rule: a meter calls from its own address, in 127.0.0.0/8, and calls no other; every wait ends.
+The one rule: a meter calls from its own address, in 127.0.0.0/8, or from ::1 to there, and calls no others; every wait
+ends.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 LIMIT_S: Final = 10.0
 """For a connection, and for an answer."""
 _UI_OCTETS: Final = 128
+_V6: Final = "::1"
 _LARGEST: Final = 0x1_0000
 
 
@@ -53,7 +55,7 @@ async def send_push(
 async def _by_connection(
     meter: SimulatedMeter, frames: Sequence[bytes], place: tuple[str, int], answered: bool
 ) -> bytes | None:
-    reader, writer = await asyncio.open_connection(*place, local_addr=(meter.identity.host, 0))
+    reader, writer = await asyncio.open_connection(*place, local_addr=_own(meter, place))
     try:
         for frame in frames:
             writer.write(frame)
@@ -77,9 +79,10 @@ async def _by_datagrams(
     meter: SimulatedMeter, frames: Sequence[bytes], place: tuple[str, int], answered: bool
 ) -> bytes | None:
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+    family = socket.AF_INET6 if place[0] == _V6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sending:
         sending.setblocking(False)
-        sending.bind((meter.identity.host, 0))
+        sending.bind(_own(meter, place))
         sending.connect(place)
         for frame in frames:
             await loop.sock_sendall(sending, frame)
@@ -91,9 +94,15 @@ async def _by_datagrams(
         return None if answer is None else answer.apdu
 
 
+def _own(meter: SimulatedMeter, place: tuple[str, int]) -> tuple[str, int]:
+    """Where a meter calls from."""
+    return (_V6 if place[0] == _V6 else meter.identity.host, 0)
+
+
 def _address(to: Destination) -> tuple[str, int]:
-    """HOST:PORT of a destination, if it is in 127.0.0.0/8."""
-    host, _, port = to.address.decode("ascii", "replace").partition(":")
-    if to.service not in (TCP, UDP, HDLC) or not host.startswith("127.") or not port.isdecimal():
-        raise LinkError(f"{to.address!r} is no place that a simulated meter pushes to: 127.x.y.z:port")
-    return host, min(int(port), 0xFFFF)
+    """HOST:PORT of a destination, if it is in 127.0.0.0/8 or ::1, which stands in brackets."""
+    host, _, port = to.address.decode("ascii", "replace").rpartition(":")
+    is_loopback = host == f"[{_V6}]" or (host.startswith("127.") and ":" not in host)
+    if to.service not in (TCP, UDP, HDLC) or not is_loopback or not port.isdecimal():
+        raise LinkError(f"{to.address!r} is no place that a simulated meter pushes to: 127.x.y.z:port or [::1]:port")
+    return host.strip("[]"), min(int(port), 0xFFFF)

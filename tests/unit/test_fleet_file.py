@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from profiles.errors import SettingsError
+from simulators.faults import fault
 from simulators.fleet_file import FleetFile, read_fleet_file
+from simulators.schedule import PushPlan
+from simulators.state import UDP, Destination
 
 CONFIG = Path(__file__).parents[2] / "config"
 SMALL = """
@@ -63,7 +66,7 @@ magnet = { per_year = 2 }
 destination = "udp://127.0.0.1:4061"
 
 [faults]
-slow = { share = 0.5, octets_a_second = 100 }
+slow_octets = { share = 0.5, octets_per_s = 100 }
 """
 
 
@@ -122,9 +125,8 @@ def test_a_fleet_is_scaled_in_proportion() -> None:
 def test_a_small_file_says_what_it_says(tmp_path: Path) -> None:
     fleet = small(tmp_path)
     assert fleet.meters == 40
-    assert fleet.push_to is not None
-    assert (fleet.push_to.scheme, fleet.push_to.port) == ("udp", 4061)
-    assert fleet.faults == {"slow": {"share": 0.5, "octets_a_second": 100}}
+    assert fleet.push == PushPlan(Destination(UDP, b"127.0.0.1:4061"))
+    assert fleet.faults == (fault("slow_octets", share=0.5, octets_per_s=100),)
     assert fleet.makers == {"SMA": 1}
     assert (fleet.outages.feeder.per_year, fleet.outages.feeder.longest_s) == (20, 7200)
     assert fleet.outages.transformer.per_year == fleet.outages.meter.per_year == 0
