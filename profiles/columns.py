@@ -2,7 +2,8 @@
 
 The one rule: a text is `CLASS/OBIS/ATTRIBUTE [SCALER] [UNIT]`; ranges in the code and lists of attributes stand for
 several columns, code by code and attribute by attribute: `4/1.0.1.6.0-8.255/2,5 W` is the maximum demand of nine
-rates, each with its time. The unit is the Blue Book's symbol, or `date-time`; a scaler alone is that of a plain number.
+rates, each with its time. The unit is the Blue Book's symbol, or `date-time`; a scaler alone is that of a plain number, and
+one before `date-time` stands in the scaler profile for nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _column(captured: CaptureObject, scaler: int | None, symbol: str | None) -> 
     if captured.class_id == _CLOCK or (captured.class_id, captured.attribute) == (_EXTENDED_REGISTER, _CAPTURE_TIME):
         return Column(captured, date_time=True)
     if symbol == _DATE_TIME:
-        return Column(captured, date_time=True)
+        return Column(captured, scaler, None if scaler is None else _NO_UNIT, date_time=True)
     unit = None if symbol is None else UNIT_NUMBERS.get(symbol)
     if symbol is not None and unit is None:
         raise ValueError(

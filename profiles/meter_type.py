@@ -117,8 +117,9 @@ class Column:
 
     @property
     def scaled(self) -> bool:
-        """Whether a scaler is owed for it."""
-        return self.captured.class_id in REGISTER_CLASSES and self.captured.attribute == VALUE and not self.date_time
+        """Whether a scaler is owed for it. Some meters give one for a time too."""
+        number = not self.date_time or self.scaler is not None
+        return self.captured.class_id in REGISTER_CLASSES and self.captured.attribute == VALUE and number
 
 
 @dataclass(frozen=True, slots=True)

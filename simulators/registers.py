@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.dlms import axdr
-from profiles.meter_type import REGISTER_CLASSES, VALUE, Column, MeterType, Profile, ProfileKind
+from profiles.meter_type import VALUE, Column, MeterType, Profile, ProfileKind
 from profiles.objects import AttributeRef, CaptureObject, Obis
 from simulators.load.noise import Integers
 from simulators.quantities import Measure, Quantity, Sort, quantity_of
@@ -213,7 +213,7 @@ def register_of(
     tag, scaler = maker.step(quantity.sort)
     if quantity.sort is Sort.AMPERE and meter_type.ratios is not None:
         tag = _WIDE.get(tag, tag)
-    if captured.class_id not in REGISTER_CLASSES or captured.attribute != VALUE or column.date_time:
+    if not column.scaled:
         return Register(captured, quantity, tag, power=scaler if quantity.measure is Measure.LIMIT else 0)
     scaler = scaler if column.scaler is None else column.scaler
     correction = corrections.get(AttributeRef(*captured[:3]), 0)

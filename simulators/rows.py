@@ -6,7 +6,7 @@ numpy record, so that a buffer is one array.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
@@ -34,16 +34,20 @@ def encode_rows(registers: Sequence[Register], values: Sequence[Values]) -> list
     return [octets[at : at + size] for at in range(0, len(octets), size)]
 
 
-def compressed(rows: Sequence[bytes]) -> list[bytes]:
-    """The same rows with null-data for what is as in the row before, and for every stamp but the first."""
+def compressed(rows: Sequence[bytes], stamp_of: Callable[[bytes], int], period_s: int) -> list[bytes]:
+    """The same rows with null-data for what is as in the row before, and for a stamp one period after that before.
+
+    `stamp_of`: seconds since 1970 UTC of a date-time.
+    """
     cells = [_cells(row) for row in rows]
-    return [
-        *rows[:1],
-        *(
-            axdr.structure(_NULL, *(_NULL if new == old else new for new, old in zip(row[1:], before[1:], strict=True)))
-            for before, row in pairwise(cells)
-        ),
-    ]
+    return [*rows[:1], *(_shortened(before, row, stamp_of, period_s) for before, row in pairwise(cells))]
+
+
+def _shortened(before: list[bytes], row: list[bytes], stamp_of: Callable[[bytes], int], period_s: int) -> bytes:
+    stamp, values = row[0], zip(row[1:], before[1:], strict=True)
+    if _NULL not in (stamp, before[0]) and stamp_of(stamp[2:]) == stamp_of(before[0][2:]) + period_s:
+        stamp = _NULL
+    return axdr.structure(stamp, *(_NULL if new == old else new for new, old in values))
 
 
 def _cells(row: bytes) -> list[bytes]:

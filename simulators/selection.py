@@ -25,7 +25,7 @@ _SELECTORS: Final = {apdu.RangeSelection: "range", apdu.EntrySelection: "entry"}
 
 def given(meter: SimulatedMeter, profile: Profile, bounds: tuple[int, int] | None) -> list[bytes]:
     """Rows as the meter gives them: all, or those stamped (seconds since 1970 UTC) within bounds, both inclusive."""
-    return _squeezed(profile, _rows(meter, profile, bounds))
+    return _squeezed(meter, profile, _rows(meter, profile, bounds))
 
 
 def _rows(meter: SimulatedMeter, profile: Profile, bounds: tuple[int, int] | None) -> list[bytes]:
@@ -36,8 +36,10 @@ def _rows(meter: SimulatedMeter, profile: Profile, bounds: tuple[int, int] | Non
     return rows
 
 
-def _squeezed(profile: Profile, rows: list[bytes]) -> list[bytes]:
-    return compressed(rows) if profile.null_data == "repeat" else rows
+def _squeezed(meter: SimulatedMeter, profile: Profile, rows: list[bytes]) -> list[bytes]:
+    if profile.null_data != "repeat":
+        return rows
+    return compressed(rows, meter.conditions.stamps.read, buffers.period_of(meter, profile))
 
 
 def selected(meter: SimulatedMeter, profile: Profile, asked: Selection, columns: Sequence[CaptureObject]) -> bytes:
@@ -51,7 +53,7 @@ def selected(meter: SimulatedMeter, profile: Profile, asked: Selection, columns:
     else:
         wanted = _numbered(asked.first_column, asked.last_column, len(columns))
         found = _entries(meter, profile, asked)
-    found = _squeezed(profile, found)
+    found = _squeezed(meter, profile, found)
     if len(wanted) < len(columns):
         found = [_cut(row, wanted) for row in found]
     return axdr.array(found)

@@ -112,12 +112,13 @@ def test_a_value_beyond_its_register_stops_at_the_registers_end() -> None:
     assert counts(current, np.array([80.0, -1.0])).tolist() == [65_535, 0]
 
 
-def test_what_repeats_is_null_in_a_compressed_buffer_and_so_is_every_stamp_but_the_first() -> None:
-    rows = [bytes.fromhex(row(SMA, 900 * n, voltage=230.0, wh_import=n // 2).replace(" ", "")) for n in (2, 3, 4)]
-    whole, same, other = compressed(rows)
+def test_what_repeats_is_null_in_a_compressed_buffer_and_so_is_a_stamp_one_period_on() -> None:
+    rows = [bytes.fromhex(row(SMA, 900 * n, voltage=230.0, wh_import=n // 2).replace(" ", "")) for n in (2, 3, 4, 6)]
+    whole, same, other, after_a_gap = compressed(rows, INDIA.read, 900)
     assert whole == rows[0]
     assert same.hex() == "0209" + "00" * 9
     assert other.hex() == "0209" + "0000" + "0600000002" + "00" * 6
+    assert after_a_gap.hex() == "0209" + rows[3][2:16].hex() + "00" + "0600000003" + "00" * 6
 
 
 def test_date_times_agree_with_the_calendar_through_leap_days_and_years_ends() -> None:
