@@ -257,6 +257,15 @@ class Association:
             raise SecurityError(f"authentication mechanism {kind.mechanism} is not supported")
         if kind.pre_established and kind.protected and len(self.server_title) != 8:
             raise SecurityError(f"association {kind.name} needs the meter's system title, which no AARE will tell")
+        self._check_titles_differ()
+
+    def _check_titles_differ(self) -> None:
+        """By one title on both sides two APDUs would have one nonce, and our own proof would pass for the meter's."""
+        if self.server_title and self.server_title == self.credentials.client_title:
+            raise SecurityError(
+                f"the meter's system title, {self.server_title.hex().upper()}, is our own",
+                remedy="if it is not sent back by somebody in between, give this client another title",
+            )
 
     def _associate(self) -> Service[None]:
         kind = self.kind
@@ -329,6 +338,7 @@ class Association:
                 self._initiate = initiate_protection_of(
                     self.kind, self.credentials, self.server_title, self.credentials.counters.take
                 )
+            self._check_titles_differ()
         self.last_received = self._last_received_of(self.server_title)
         answer = apdu.decode(self._initiate_response(aare.user_information or b""))
         if isinstance(answer, apdu.ConfirmedServiceError):

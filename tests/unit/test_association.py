@@ -398,3 +398,14 @@ def test_no_secret_shows_in_a_repr() -> None:
     shown = repr(credentials()) + repr(Send(b"0123456789ABCDEF"))
     assert "0123456789ABCDEF" not in shown
     assert "000102030405" not in shown.lower()
+
+
+def test_a_meter_that_has_our_own_system_title_is_refused() -> None:
+    """Under one key its counters would be our nonces, and our own HLS proof would come back as the meter's."""
+    meter = Meter()
+    response = apdu.InitiateResponse(conformance=int(Conformance(0xFFFFFF)), max_pdu=1024).encode()
+    mirrored = meter.aare(system_title=CLIENT, user_information=meter.cipher(response, title=CLIENT))
+    with pytest.raises(SecurityError, match="is our own"):
+        drive(Client(READER, credentials()).open(), [mirrored])
+    with pytest.raises(SecurityError, match="is our own"):
+        Client(READER, credentials(), server_title=CLIENT)
