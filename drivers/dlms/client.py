@@ -242,21 +242,20 @@ class Client(Association):
     ) -> Service[bytes]:
         """The data of all blocks, from the first one, which has come, to the last."""
         following = apdu.GetRequestNext if kind is apdu.GetResponseBlock else apdu.ActionRequestNextBlock
-        blocks: list[bytes] = []
-        size = 0
+        joined = bytearray()  # a list of blocks of an octet each would take many times as much
+        number = 0
         while True:
             block = _as(kind, answer, asked)
             if isinstance(block, apdu.GetResponseBlock):
                 _refuse_error(block.error, asked)
-            number = len(blocks) + 1
+            number += 1
             if block.block != number or block.data is None:
                 raise ProtocolError(f"block {block.block} came where block {number} was due", asked=asked, retry=True)
-            size += len(block.data)
-            if size > MAX_TRANSFER:
+            joined += block.data
+            if len(joined) > MAX_TRANSFER:
                 raise ProtocolError(f"more than {MAX_TRANSFER} octets came", asked=asked, retry=False)
-            blocks.append(block.data)
             if block.last:
-                return b"".join(blocks)
+                return bytes(joined)
             if not block.data:
                 raise ProtocolError(f"block {number} is empty and not the last", asked=asked, retry=True)
             answer = yield from self.exchange(following(invoke_id, number), asked)
