@@ -7,6 +7,7 @@ file can still begin it anew.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import getpass
 import hashlib
@@ -39,6 +40,8 @@ class AuditFile:
     def entries(self) -> list[dict[str, Any]]:
         """All lines, oldest first; SettingsError where one was altered."""
         try:
+            if self.path.exists() and not self.path.is_file():  # a device may never end
+                raise OSError(errno.EINVAL, "it is not a file")
             return _checked(self.path.read_bytes(), self.path) if self.path.exists() else []
         except OSError as error:
             raise self._unusable(error) from None

@@ -41,7 +41,10 @@ SECRET_NAMES: Final = {1: "lls_secret", 2: "hls_secret", 3: "hls_secret", 4: "hl
 
 _Asymmetric = TypeVar("_Asymmetric", PrivateKey, PublicKey)
 
-_MAX_FILE: Final = 64 * 1024
+_MAX_KEY_FILE: Final = 4096
+"""Characters of a file that holds one key or secret."""
+_MAX_FILE: Final = 64 * 1024 * 1024
+"""Characters of a file of keys: the list of a whole utility's meters."""
 _SYMMETRIC: Final = frozenset({"encryption_key", "authentication_key", "master_key"})
 _KEY_ORIGINS: Final = {
     "identified": (),
@@ -98,8 +101,7 @@ def key_given(name: str, text: str) -> str:
     if not is_key_itself(name, text):
         file = Path(text.removeprefix("@"))
         try:
-            with file.open(encoding="utf-8") as opened:
-                return opened.read(_MAX_FILE).strip()
+            return _read(file, _MAX_KEY_FILE).strip()
         except UnicodeDecodeError:
             raise SettingsError(f"{_words(name)}: {file} holds no text") from None
         except (OSError, ValueError) as error:
@@ -189,7 +191,7 @@ def title_from(text: str | None) -> bytes:
 def read_key_file(file: Path, address: Address | None = None, title: str | None = None) -> dict[str, str]:
     """A TOML file of one meter's keys, or a meter list (CSV), of which the row with this address or title counts."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = _read(file, _MAX_FILE)
         if file.suffix == ".csv":
             row = next((row for row in csv.DictReader(text.splitlines()) if _is_of(row, address, title)), None)
             if row is None:
@@ -201,6 +203,15 @@ def read_key_file(file: Path, address: Address | None = None, title: str | None 
         raise SettingsError(f"{file} can't be read: {error.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error):
         raise SettingsError(f"{file} is neither TOML nor a meter list (.csv)") from None
+
+
+def _read(file: Path, most: int) -> str:
+    """The text of a file, which may be a device that never ends."""
+    with file.open(encoding="utf-8") as opened:
+        text = opened.read(most + 1)
+    if len(text) > most:
+        raise SettingsError(f"{file} is no file of keys: it is longer than {most} characters")
+    return text
 
 
 def _known_keys(found: Mapping[str, object], file: Path) -> dict[str, str]:

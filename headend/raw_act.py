@@ -210,12 +210,18 @@ async def _do(
     try:
         returned = await _send(session, act)
     except BaseException as error:
-        reason = error.message if isinstance(error, HeadEndError) else type(error).__name__
-        audit.append({**told, "outcome": f"failed: {reason}"}, datetime.now(UTC))
+        audit.append({**told, "outcome": _failure(error)}, datetime.now(UTC))
         raise
     audit.append({**told, "outcome": "done"}, datetime.now(UTC))
     after = await _look(session, act, way)
     return Outcome(before, after, returned, session.association.server_title, serial)
+
+
+def _failure(error: BaseException) -> str:
+    """How it ended; without an answer that counts, the meter may have done it all the same."""
+    if isinstance(error, AccessDenied):
+        return f"failed: {error.message}"
+    return f"not known: {error.message if isinstance(error, HeadEndError) else 'interrupted'}"
 
 
 async def _send(session: Session, act: Act) -> Datum | None:

@@ -46,6 +46,7 @@ class SerialStream:
         """Open the port of an address, at its speed; LinkError says why not, MeterBusy that somebody else has it."""
         stream = cls(str(address), address.timeout_s)
         opening = asyncio.get_running_loop().run_in_executor(stream._thread, stream._open, address)
+        opening.add_done_callback(_noted)  # also where nobody waits for it any more
         try:
             async with asyncio.timeout(address.timeout_s):
                 await asyncio.shield(opening)
@@ -103,6 +104,7 @@ class SerialStream:
     async def close(self) -> None:
         self._closing = True
         closed = asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        closed.add_done_callback(_noted)
         self._thread.shutdown(wait=False)
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
@@ -131,6 +133,11 @@ class SerialStream:
             ) from None
         except RuntimeError:
             raise LinkError("the serial port is closed") from None
+
+
+def _noted(done: asyncio.Future[None]) -> None:
+    if not done.cancelled():
+        done.exception()
 
 
 def _not_opened(address: Address, error: Exception) -> LinkError | MeterBusy:

@@ -91,7 +91,10 @@ class Transcript:
         for begin, end in hidden:
             shown[begin:end] = ["**"] * (end - begin)
         stamp = time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        print(stamp, direction, *shown, file=self._file, flush=True)
+        try:
+            print(stamp, direction, *shown, file=self._file, flush=True)
+        except OSError as error:
+            raise SettingsError(f"the transcript can't be written: {error.strerror}") from None
 
 
 @contextlib.contextmanager
@@ -107,8 +110,11 @@ def write_transcript(path: Path | None) -> Iterator[Transcript | None]:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError as error:
         raise SettingsError(f"{path} can't be written: {error.strerror}") from None
-    with os.fdopen(file, "w", encoding="ascii") as text:
-        yield Transcript(text)
+    try:
+        with os.fdopen(file, "w", encoding="ascii") as text:
+            yield Transcript(text)
+    except OSError as error:
+        raise SettingsError(f"{path} can't be written: {error.strerror}") from None
 
 
 class TracedStream:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -19,6 +21,9 @@ from headend.cli.run import run, status
 from headend.cli.simulate import PASS_ON, simulate
 from headend.cli.types import types
 from profiles.errors import HeadEndError
+
+_UNWRITABLE: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What writing to stdout ends in; files and links tell of their own errors."""
 
 app = typer.Typer(
     name="headend",
@@ -74,13 +79,31 @@ def main() -> None:
     SIGTERM ends any command as Ctrl-C does: sessions are released, and what was started is stopped.
     """
     signal.signal(signal.SIGTERM, _as_ctrl_c)
+    _open_outputs()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except HeadEndError as error:
         print(f"headend: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it is lost at the exit
+        if error.errno != errno.EPIPE:  # | head has all that it wants
+            print(f"headend: the output can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def _open_outputs() -> None:
+    """Where the caller closed an output (`>&-`), what is printed goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:

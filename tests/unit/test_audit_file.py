@@ -77,7 +77,7 @@ def test_a_place_that_can_not_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"can.t be used: .*--counters names its folder"):
         audit.append({}, NOW)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(SettingsError, match="Is a directory"):
+    with pytest.raises(SettingsError, match="it is not a file"):
         AuditFile(tmp_path / "folder").entries()
 
 
