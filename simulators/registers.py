@@ -218,7 +218,7 @@ def register_of(
     scaler = scaler if column.scaler is None else column.scaler
     correction = corrections.get(AttributeRef(*captured[:3]), 0)
     unit = unit_of(quantity) if column.unit is None else column.unit
-    return Register(captured, quantity, tag, scaler - correction, unit, scaler)
+    return Register(captured, quantity, tag, scaler, unit, scaler + correction)
 
 
 def unit_of(quantity: Quantity) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +15,7 @@ from drivers.session import run
 from profiles.errors import AccessDenied, HeadEndError, MeterBusy, ProtocolError
 from profiles.loader import load_meter_type, meter_types
 from profiles.meter_type import MeterType
-from profiles.objects import AttributeRef, CaptureObject, Obis
+from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
 from profiles.push_readings import push_readings
 from profiles.quirks import quirks
 from simulators.fleet import Fleet
@@ -234,6 +235,50 @@ async def test_a_long_read_after_an_error_needs_a_new_association_where_meters_a
                 await reader.session.get(BLOCKS)
         async with place.reader() as reader:
             assert await reader.session.get(BLOCKS)
+
+
+async def test_objects_that_only_some_makers_have_are_there() -> None:
+    limits = [AttributeRef(71, Obis(0, 0, 17, 0, number), 4) for number in range(5)]
+    balance = AttributeRef(1, Obis(0, 0, 94, 91, 24), 2)
+    meter_type = load_meter_type("is15959-1ph+several-limits+prepaid-codes")
+    async with inhabited(meter_type) as place, place.session("utility_setting") as session:
+        await session.set(limits[3], axdr.uint32(50_000))
+        assert [axdr.decode(await session.get(limit)) for limit in limits] == [138_000] * 3 + [50_000, 138_000]
+        await session.set(balance, axdr.uint32(7))
+        assert axdr.decode(await session.get(balance)) == 7
+
+
+async def test_an_image_is_not_resumed_where_the_interface_can_not_say_from_where() -> None:
+    first_missing = AttributeRef(18, Obis(0, 0, 44, 0, 0), 4)
+    for quirk, told in (("", True), ("+wirepas-no-image-resume", False)):
+        meter_type = load_meter_type(f"is15959-1ph{quirk}")
+        async with inhabited(meter_type) as place, place.session("firmware_upgrade") as session:
+            with nullcontext() if told else pytest.raises(AccessDenied):
+                assert axdr.decode(await session.get(first_missing)) == 0
+
+
+async def test_the_switch_is_logged_by_the_codes_that_the_maker_has_for_it() -> None:
+    for quirk, log, code in (("", "control", 301), ("+events-manipur-hes", "transaction", 160)):
+        meter_type = load_meter_type(f"is15959-1ph{quirk}")
+        async with inhabited(meter_type) as place:
+            async with place.session("utility_setting") as session:
+                await session.action(MethodRef(70, Obis(0, 0, 96, 3, 10), 1), axdr.int8(0))
+            async with place.reader() as reader:
+                parts = [part async for part in reader.events(meter_type.profiles[f"event_{log}"])]
+            assert parts[0].codes[-1] == code
+
+
+def test_energies_of_a_push_are_off_by_ten_where_the_type_says_so() -> None:
+    said = []
+    for quirk in ("", "+daily-push-off-by-ten"):
+        meter = lone_meter(load_meter_type(f"is15959-1ph{quirk}"))
+        values = axdr.decode(body(meter, meter.meter_type.pushes["daily_load"]))
+        assert isinstance(values, axdr.Structure)
+        assert values[:2] == (meter.identity.device_id, bytes(Obis(0, 6, 25, 9, 0)))
+        said.append(values[3:])
+    right, wrong = said
+    assert any(right)
+    assert wrong == tuple(10 * value for value in right)
 
 
 @pytest.mark.parametrize("name", PUSH_ONLY)
