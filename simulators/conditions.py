@@ -138,9 +138,7 @@ class Conditions:
 
     def billing_ends(self, until: int) -> Integers:
         """When billing periods have ended since commissioning, up to `until`, ascending."""
-        return self.billing_ends_between(self.world.commissioned_at + 1, until)
-
-    def billing_ends_between(self, since: int, until: int) -> Integers:
+        since = self.world.commissioned_at + 1
         found = {reset for reset in self.resets if since <= reset <= until}
         for nth, dates in enumerate(self.billing_dates):
             after = self.billing_dates[nth + 1].since if nth + 1 < len(self.billing_dates) else until + 1
