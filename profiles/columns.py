@@ -2,8 +2,8 @@
 
 The one rule: a text is `CLASS/OBIS/ATTRIBUTE [SCALER] [UNIT]`; ranges in the code and lists of attributes stand for
 several columns, code by code and attribute by attribute: `4/1.0.1.6.0-8.255/2,5 W` is the maximum demand of nine
-rates, each with its time. The unit is the Blue Book's symbol, or `date-time`; a scaler alone is that of a plain number, and
-one before `date-time` stands in the scaler profile for nothing.
+rates, each with its time. The unit is the Blue Book's symbol, or `date-time`; a scaler alone is that of a plain number,
+and one before `date-time` stands in the scaler profile for nothing.
 """
 
 from __future__ import annotations
