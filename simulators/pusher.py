@@ -81,8 +81,8 @@ class Pusher:
         apdu = self._apdu(meter, due)
         if apdu is None:
             return
-        if schedule.draw("is overtaken", due) < plan.reordered:
-            await self._clock.sleep_until(due.at + schedule.draw("is held back", due) * plan.spread_s)
+        if schedule.draw("is held back", due) < plan.held_back:
+            await self._clock.sleep_until(due.at + schedule.draw("is held back by", due) * plan.longest_held_back_s)
         copies = 2 if schedule.draw("is sent twice", due) < plan.duplicates else 1
         for attempt in range(plan.retries + 1):
             if attempt:

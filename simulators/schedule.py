@@ -60,8 +60,9 @@ class PushPlan:
     """What is pushed to `to`. `every`: minutes between the pushes of this name; each meter pushes within `spread_s`
     after the whole period, at random. `covers`: shares of meters by how their pushes are covered.
 
-    `retries`: how often a push that did not get through is tried again. `duplicates`, `reordered`: shares (0 to 1) of
-    pushes that are sent twice, and that others overtake. `last_gasps_lost`: share of those that nobody hears.
+    `retries`: how often a push that did not get through is tried again. `duplicates`, `held_back`: shares (0 to 1) of
+    pushes that are sent twice, and up to `longest_held_back_s` late, so that others overtake them. `last_gasps_lost`:
+    share of those that nobody hears.
     """
 
     to: Destination
@@ -73,7 +74,8 @@ class PushPlan:
     retries: int = 2
     retry_after_s: float = 60.0
     duplicates: float = 0.0
-    reordered: float = 0.0
+    held_back: float = 0.0
+    longest_held_back_s: float = 3600.0
     last_gasps_lost: float = 0.0
 
 
@@ -90,7 +92,8 @@ def read_push_plan(keys: Keys) -> PushPlan:
         retries=keys.integer("retries", 0, 100, 2),
         retry_after_s=keys.number("retry_after_s", 0, 86_400, 60),
         duplicates=keys.number("duplicates", 0, 1, 0),
-        reordered=keys.number("reordered", 0, 1, 0),
+        held_back=keys.number("held_back", 0, 1, 0),
+        longest_held_back_s=keys.number("longest_held_back_s", 0, 86_400, 3600),
         last_gasps_lost=keys.number("last_gasps_lost", 0, 1, 0),
     )
     for name, minutes in plan.every.items():
