@@ -9,7 +9,7 @@ import base64
 import csv
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -80,13 +80,22 @@ class Identity:
 class Fleet:
     """`meters` identities derived from `seed`, spread over `divisions` in proportion to their figures."""
 
-    def __init__(self, seed: int, meters: int, divisions: Mapping[str, int], commissioned_at: datetime) -> None:
-        """`divisions`: name -> number of connections, any scale. `commissioned_at` (aware): first interval of all."""
+    def __init__(
+        self,
+        seed: int,
+        meters: int,
+        divisions: Mapping[str, int],
+        commissioned_at: datetime,
+        makers: Callable[[int], Maker] = maker_of,
+    ) -> None:
+        """`divisions`: name -> number of connections, any scale. `commissioned_at` (aware): first interval of all.
+        `makers`: who made the meter with an index; by default they alternate."""
         if not 0 < meters <= _LARGEST_FLEET:
             raise SettingsError(f"a fleet has 1 to {_LARGEST_FLEET} meters, not {meters}")
         if not divisions or min(divisions.values()) < 0 or not any(divisions.values()):
             raise SettingsError("a fleet needs divisions with a positive number of connections")
         self.seed = seed
+        self._maker_of = makers
         self.commissioned_at = commissioned_at.astimezone(UTC)
         self.divisions: Mapping[str, int] = in_proportion(meters, divisions)
         """How many meters each has."""
@@ -101,7 +110,7 @@ class Fleet:
     def identity(self, index: int) -> Identity:
         """The meter with this index, 0 to len - 1."""
         division, number = self._places[index]
-        maker = maker_of(index)
+        maker = self._maker_of(index)
         serial = f"{maker.flag}{24_000_000 + index:08d}"
         title = maker.flag.encode() + self._secret("system title", index)[:5]
         return Identity(
@@ -133,22 +142,23 @@ class Fleet:
         """The fleet as the meter list that the registry imports (CSV with REGISTRY_COLUMNS), keys and all."""
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(REGISTRY_COLUMNS)
-        for meter in self:
-            keys = self.keys(meter.index, suite)
-            rows.writerow(
-                (
-                    meter.name,
-                    meter.serial,
-                    meter.system_title.hex().upper(),
-                    meter.device_id,
-                    f"tcp://{meter.host}:{port}",
-                    meter_type,
-                    meter.division,
-                    meter.commissioned_at.isoformat(),
-                    *(secret.octets.hex().upper() for secret in (keys.encryption, keys.authentication)),
-                    *(secret.octets.decode("ascii") for secret in (keys.lls, keys.hls)),
-                )
-            )
+        rows.writerows(self.registered(meter, f"tcp://{meter.host}:{port}", meter_type, suite) for meter in self)
+
+    def registered(self, meter: Identity, address: str, meter_type: str, suite: int) -> tuple[str, ...]:
+        """The row of one meter in the list that the registry imports."""
+        keys = self.keys(meter.index, suite)
+        return (
+            meter.name,
+            meter.serial,
+            meter.system_title.hex().upper(),
+            meter.device_id,
+            address,
+            meter_type,
+            meter.division,
+            meter.commissioned_at.isoformat(),
+            *(secret.octets.hex().upper() for secret in (keys.encryption, keys.authentication)),
+            *(secret.octets.decode("ascii") for secret in (keys.lls, keys.hls)),
+        )
 
     def _key_pairs(self, index: int, suite: int) -> KeyPairs:
         digest = {1: "sha256", 2: "sha384"}[suite]  # as many octets as a private key of the suite has

@@ -7,7 +7,6 @@ file says shares, the seed decides which meter is which, so that a file describe
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from simulators.load.archetypes import ARCHETYPES
 from simulators.load.curve import kind_number
 from simulators.load.noise import Integers, choose, unit
 from simulators.outages import LEVELS, DeclaredOutage, OutageRates
+from simulators.registers import MAKERS
 from simulators.schedule import PushPlan, read_push_plan
 from simulators.spans import MOST_PER_YEAR, Rate
 from simulators.tampers import TAMPERS
@@ -37,7 +37,7 @@ from simulators.world import Sites, World
 _MOST_METERS: Final = 1_000_000
 _MOST_SHARE: Final = 1e9
 _USUAL_CURRENT_RATIO: Final = 20
-_FLAG: Final = re.compile(r"[A-Z]{3}", re.ASCII)
+MAKERS_BY_FLAG: Final = {maker.flag: maker for maker in MAKERS}
 _LINE_2: Final = 52
 """OBIS group C of the voltage of L2: what captures it is a three-phase meter."""
 
@@ -101,7 +101,14 @@ class FleetFile:
 
     def fleet(self) -> Fleet:
         """Identities, addresses and keys. SettingsError for more meters than there are addresses."""
-        return Fleet(self.seed, self.meters, {one.name: one.meters for one in self.divisions}, self.commissioned_at)
+        made_by, makers = self.population().maker.tolist(), [MAKERS_BY_FLAG[flag] for flag in self.makers]
+        return Fleet(
+            self.seed,
+            self.meters,
+            {one.name: one.meters for one in self.divisions},
+            self.commissioned_at,
+            lambda index: makers[made_by[index]],
+        )
 
     def topology(self) -> Topology:
         """The grid above the meters. SettingsError for two feeders of one name."""
@@ -251,8 +258,8 @@ def _shares(keys: Keys, key: str) -> Mapping[str, float]:
 def _makers(keys: Keys) -> Mapping[str, float]:
     makers = _shares(keys, "makers")
     for flag in makers:
-        if not _FLAG.fullmatch(flag):
-            raise keys.wrong("makers", flag, message="is no FLAG id of three capital letters")
+        if flag not in MAKERS_BY_FLAG:
+            raise keys.wrong("makers", flag, message=f"is no maker; there are {', '.join(MAKERS_BY_FLAG)}")
     return makers
 
 

@@ -158,7 +158,7 @@ def test_a_small_file_makes_the_world_that_it_says(tmp_path: Path) -> None:
         ("is15959-3ph = 1", "is15959-9ph = 1", None, "is15959-9ph"),
         ("is15959-1ph = 1, is15959-3ph = 1", "is15959-1ph = 0", 17, "at least one share above 0"),
         ("voltage_ratio = 100", "voltage_ratio = 0", 24, "voltage_ratio: must be a whole number"),
-        ("SMA = 1", "Sma = 1", 27, "makers.Sma: is no FLAG id"),
+        ("SMA = 1", "Sma = 1", 27, "makers.Sma: is no maker; there are SMA, NRB"),
         ("per_year = 20", "per_year = 400", 30, "outages.feeder.per_year: must be a number from 0 to 365"),
         ('feeder = "Arera"', "", 34, "must name one of division, feeder"),
         ("end = 2026-01-02T01:00:00Z", "end = 2026-01-01T23:00:00Z", 37, "end: must be after the start"),
