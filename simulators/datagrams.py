@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import structlog
@@ -39,8 +39,12 @@ log = structlog.get_logger(__name__)
 class DatagramServer:
     """Serves `meters` (by host address) on one UDP socket until closed."""
 
-    def __init__(self, meters: Mapping[str, SimulatedMeter]) -> None:
+    def __init__(
+        self, meters: Mapping[str, SimulatedMeter], has_supply: Callable[[int], bool] = lambda meter: True
+    ) -> None:
+        """`has_supply`: whether the meter with an index does; nothing is heard of one that does not."""
         self.meters = meters
+        self._has_supply = has_supply
         self.passed_over = 0
         self.answers = 0
         self._peers: OrderedDict[tuple[str, Any], Connection] = OrderedDict()
@@ -97,6 +101,8 @@ class DatagramServer:
             frame = None
         if meter is None or frame is None or frames.incomplete:
             self.passed_over += 1
+            return
+        if not self._has_supply(meter.identity.index):
             return
         connection = self._connection(meter, host, peer)
         answer = connection.handle(frame.apdu, frame.source, frame.destination)

@@ -15,7 +15,7 @@ import contextlib
 import resource
 import socket
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import cast
 
@@ -115,6 +115,8 @@ class MeterServer:
         """Connections that came in on an address outside 127.0.0.0/8, or on one without a meter."""
         self.answers = 0
         """How many were given."""
+        self.has_supply: Callable[[int], bool] = _always
+        """Whether the meter with an index does; nothing is heard of one that does not."""
         self.ports: dict[int, SimulatedMeter] = {}
         """The meters by their ports on [::1], where they have any."""
         self._open: dict[MeterLink, str] = {}
@@ -219,9 +221,15 @@ class MeterServer:
                 del self._per_meter[host]
 
 
+def _always(meter: int) -> bool:
+    """In a world where the supply does not fail."""
+    return True
+
+
 class MeterLink(asyncio.Protocol):
     """One accepted connection: frames in, frames out.
 
+    A meter whose supply fails is silent, and has forgotten the connection when it is back.
     While its peer does not read, nothing more of it is read or answered, so that neither buffer grows.
     """
 
@@ -232,6 +240,8 @@ class MeterLink(asyncio.Protocol):
         self._line: Line | None = None
         self._faulty: FaultyLink | None = None
         self._paused = False
+        self._dark = False
+        """Whether the meter's supply has failed since the connection was made."""
         self._idle: asyncio.TimerHandle | None = None
 
     @property
@@ -251,6 +261,12 @@ class MeterLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._meter is None or (self._faulty is not None and self._faulty.dead):
+            return
+        if not self._server.has_supply(self._meter.identity.index):
+            self._dark = True
+            return
+        if self._dark:
+            self.drop()
             return
         self._watch()
         if self._line is None:
