@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from profiles.errors import HeadEndError, SettingsError
 from profiles.loader import load_meter_type
+from simulators.expect import USUAL_TYPE
 from simulators.fleet import Fleet
-from simulators.run import Ready, simulate
+from simulators.fleet_file import read_fleet_file
+from simulators.run import Options, Ready, simulate
+from simulators.simulation import Simulation
+from simulators.virtual_clock import VirtualClock
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(name="simulate", context_settings={"help_option_names": ["-h", "--help"]})
 def command(
-    meters: Annotated[int, typer.Option(help="How many meters: each answers at a 127.x.y.z address of its own.")] = 10,
+    fleet_file: Annotated[
+        Path | None,
+        typer.Option("--fleet", help="Fleet file: divisions, feeders, meter types, outages, pushes, faults."),
+    ] = None,
+    meters: Annotated[
+        int | None,
+        typer.Option(help="How many meters: 10, or as many as the fleet file has. Each has a 127.x.y.z address."),
+    ] = None,
     port: Annotated[int, typer.Option(help="TCP port of all of them; 0 takes a free one.", min=0, max=65535)] = 4059,
-    seed: Annotated[int, typer.Option(help="Makes identities, keys and loads: the same seed, the same fleet.")] = 1,
-    meter_type: Annotated[str, typer.Option("--type", help="Meter type, or a type file.")] = "is15959-1ph",
+    seed: Annotated[
+        int | None, typer.Option(help="Makes identities, keys and loads: the same seed, the same fleet. [default: 1]")
+    ] = None,
+    meter_type: Annotated[
+        str, typer.Option("--type", help="Meter type, or a type file. [default: is15959-1ph]", show_default=False)
+    ] = "",
     start: Annotated[
         str, typer.Option(help="When the meters were commissioned, ISO 8601 (UTC unless it says otherwise).")
     ] = "",
     end: Annotated[str, typer.Option(help="Up to where --expect goes; now, if not given.")] = "",
+    at: Annotated[str, typer.Option(help="What the meters' clock shows at the beginning; now, if not given.")] = "",
+    speed: Annotated[
+        float, typer.Option(help="How many times as fast as time it goes; 43200 makes a month a minute.")
+    ] = 1.0,
     expect: Annotated[
         Path | None,
         typer.Option(
@@ -44,6 +64,14 @@ def command(
         typer.Option(help="CSV with division and government_connections (or installed): shares of the fleet."),
     ] = None,
     udp: Annotated[bool, typer.Option("--udp", help="Answer by UDP too, on the same port.")] = False,
+    ipv6_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Each meter also on a port of its own on [::1], from this one on (0: free ones); the list has these.",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     serial: Annotated[
         str, typer.Option(help="Serve the first meter on this serial port or pseudo-terminal too, by HDLC.")
     ] = "",
@@ -56,13 +84,16 @@ def command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ready line and the outcome as JSON.")] = False,
 ) -> None:
-    """Serve simulated single-phase smart meters until stopped (Ctrl-C or SIGTERM).
+    """Serve simulated smart meters until stopped (Ctrl-C or SIGTERM).
 
-    Each meter has ciphered associations, enforced invocation counters and 35 days of block load; it speaks wrapper and
-    HDLC on its TCP port. The exit code is 1 if any client used an invocation counter twice.
+    Each meter has ciphered associations, enforced invocation counters and all profiles of its type; it speaks wrapper
+    and HDLC on its TCP port. On a terminal a line tells what the fleet does. The exit code is 1 if any client used an
+    invocation counter twice.
 
     Example: `headend simulate --meters 3 --registry meters.csv`, then in another terminal
     `headend read tcp://127.1.0.1:4059 block-load --keys meters.csv`
+
+    A whole roll-out: `headend simulate --fleet config/fleet.toml --registry meters.csv`
     """
 
     def ready(what: Ready) -> None:
@@ -71,39 +102,47 @@ def command(
         else:
             _say(f"{what.meters} meters answer at {what.first_host} to {what.last_host}, port {what.port}")
 
-    now = datetime.now(UTC)
-    begin = _moment(start, now - timedelta(days=35))
-    fleet = Fleet(seed, meters, _divisions(divisions), begin)
-    outcome = asyncio.run(
-        simulate(
-            fleet,
-            load_meter_type(meter_type),
-            port=port,
-            expect=expect,
-            registry=registry,
-            start=begin,
-            end=_moment(end, now) if end else None,
-            ready=ready,
-            until_input_ends=until_input_ends,
-            udp=udp,
-            serial=serial,
-            mode_e=mode_e,
-        )
+    clock = VirtualClock.start(_moment(at) if at else None, speed)
+    if fleet_file is None:
+        begin = _moment(start) if start else (clock.at - timedelta(days=35)).replace(microsecond=0)
+        fleet = Fleet(1 if seed is None else seed, 10 if meters is None else meters, _divisions(divisions), begin)
+        simulation = Simulation.of_type(fleet, load_meter_type(meter_type or USUAL_TYPE))
+    else:
+        given = {"--seed": seed is not None, "--type": meter_type, "--start": start, "--divisions": divisions}
+        simulation = _from_file(fleet_file, meters, [option for option, value in given.items() if value])
+    options = Options(
+        port=port,
+        ipv6_port=ipv6_port,
+        udp=udp,
+        serial=serial,
+        mode_e=mode_e,
+        registry=registry,
+        expect=expect,
+        end=_moment(end) if end else None,
+        until_input_ends=until_input_ends,
+        status=sys.stderr.isatty() and not as_json,
     )
+    outcome = uvloop.run(simulate(simulation, options, clock=clock, ready=ready))
     if as_json:
         _say(json.dumps({"repeated_counters": outcome.repeated}))
-    for serial, title, counter in outcome.repeats:
-        print(f"simulate: {serial}: counter {counter} of {title.hex().upper()} came twice", file=sys.stderr)
+    for number, title, counter in outcome.repeats:
+        print(f"simulate: {number}: counter {counter} of {title.hex().upper()} came twice", file=sys.stderr)
     raise typer.Exit(outcome.exit_code)
+
+
+def _from_file(path: Path, meters: int | None, refused: Sequence[str]) -> Simulation:
+    """What a fleet file says, with so many meters."""
+    if refused:
+        raise SettingsError(f"{refused[0]} and --fleet don't go together", remedy=f"change {path}")
+    file = read_fleet_file(path)
+    return Simulation.of_file(file if meters is None else file.scaled(meters))
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _moment(text: str, default: datetime) -> datetime:
-    if not text:
-        return default.replace(microsecond=0)
+def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -22,6 +22,7 @@ from simulators.faulty_link import delay_of
 from simulators.faulty_meter import FaultyMeter
 from simulators.lines import MAX_REQUEST
 from simulators.meter import SimulatedMeter
+from simulators.supply import always
 
 MAX_PEERS: Final = 4096
 """Peers, over all meters, whose associations are kept; the one heard longest ago goes for a new one."""
@@ -39,12 +40,10 @@ log = structlog.get_logger(__name__)
 class DatagramServer:
     """Serves `meters` (by host address) on one UDP socket until closed."""
 
-    def __init__(
-        self, meters: Mapping[str, SimulatedMeter], has_supply: Callable[[int], bool] = lambda meter: True
-    ) -> None:
-        """`has_supply`: whether the meter with an index does; nothing is heard of one that does not."""
+    def __init__(self, meters: Mapping[str, SimulatedMeter]) -> None:
         self.meters = meters
-        self._has_supply = has_supply
+        self.has_supply: Callable[[int], bool] = always
+        """Whether the meter with an index does; nothing is heard of one that does not."""
         self.passed_over = 0
         self.answers = 0
         self._peers: OrderedDict[tuple[str, Any], Connection] = OrderedDict()
@@ -102,7 +101,7 @@ class DatagramServer:
         if meter is None or frame is None or frames.incomplete:
             self.passed_over += 1
             return
-        if not self._has_supply(meter.identity.index):
+        if not self.has_supply(meter.identity.index):
             return
         connection = self._connection(meter, host, peer)
         answer = connection.handle(frame.apdu, frame.source, frame.destination)

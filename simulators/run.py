@@ -9,28 +9,67 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import TextIO
 
 import structlog
 
 from profiles.errors import SettingsError
-from profiles.meter_type import MeterType
 from simulators.datagrams import DatagramServer
-from simulators.expect import AnswerKey, write_expected
-from simulators.fleet import Fleet
-from simulators.meter import simulated_meters, suite_of
+from simulators.faulty_meter import FaultyMeter
+from simulators.fleet import Identity
+from simulators.lists import write_answer_key, write_registry
+from simulators.meter import SimulatedMeter
+from simulators.pusher import MAX_PUSHING, Pusher
+from simulators.schedule import PushSchedule
 from simulators.serial_port import SerialPort
 from simulators.server import MeterServer, listen, raise_file_limit
+from simulators.simulation import Simulation
+from simulators.status_line import Activity, show
+from simulators.supply import Supply
+from simulators.virtual_clock import VirtualClock
 
 log = structlog.get_logger(__name__)
 
 SPARE_CONNECTIONS = 2
 """Connections a meter that file descriptors are asked for: one that is served, one that is closing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a fleet is served.
+
+    `port`: of all meters, 0 for a free one. `ipv6_port`: each meter also on a port of its own on [::1], from this one
+    on (0: free ones); None for none. `udp`: also by UDP, on `port`. `serial`: the first meter also on this serial port,
+    by HDLC, with `mode_e` after a sign-on.
+    `registry`: file for the meter list, keys included, readable by its owner alone; its addresses are those on [::1]
+    where there are any. `expect`: CSV file for what every meter must have said in the blocks that start before `end`,
+    by default those that have ended; or a folder for Parquet files of all that it must have said.
+    `until_input_ends`: stop also when standard input ends, which is when whoever holds its other end is gone.
+    `status`: show on standard error what the fleet does.
+    """
+
+    port: int = 0
+    ipv6_port: int | None = None
+    udp: bool = False
+    serial: str = ""
+    mode_e: bool = False
+    registry: Path | None = None
+    expect: Path | None = None
+    end: datetime | None = None
+    until_input_ends: bool = False
+    status: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +82,8 @@ class Ready:
     port: int
     connections: int
     """How many connections the limit of open files allows at once."""
+    clock: str
+    """The clock of the meters, for whoever wants to share it (`VirtualClock.parse`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,75 +100,126 @@ class Outcome:
 
 
 async def simulate(
-    fleet: Fleet,
-    meter_type: MeterType,
+    simulation: Simulation,
+    options: Options = Options(),
     *,
-    port: int = 0,
-    expect: Path | None = None,
-    registry: Path | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
+    clock: VirtualClock | None = None,
     ready: Callable[[Ready], None] | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     stop: asyncio.Event | None = None,
-    until_input_ends: bool = False,
-    udp: bool = False,
-    serial: str = "",
-    mode_e: bool = False,
 ) -> Outcome:
-    """Serve the fleet until SIGTERM or SIGINT, or until `stop` where one is given; returns what was noticed.
-
-    `until_input_ends`: also until standard input does, which is when whoever holds its other end is gone.
-
-    `expect`: CSV file for what every meter must have said in the blocks starting in [start, end), by default from
-    commissioning to the last one that has ended; or a folder for Parquet files of all that it must have said.
-    `registry`: file for the meter list, keys included, readable by its owner alone.
-    `udp`: also by UDP, on the same port. `serial`: the first meter also on this serial port, by HDLC, with `mode_e`
-    after a sign-on.
-    SettingsError where a file or a port can't be had.
-    """
-    listener = listen(port)
-    port = listener.getsockname()[1]
+    """Serve all that is simulated until SIGTERM or SIGINT, or until `stop` where one is given; returns what was
+    noticed. `clock`: that of the meters, the present time by default. SettingsError where a file or a port can't be
+    had."""
+    clock = clock or VirtualClock.start()
     stopped = stop or asyncio.Event()
-    meters = simulated_meters(fleet, meter_type, clock)
-    server, datagrams = MeterServer(meters), DatagramServer(meters)
-    port_of_first = SerialPort(next(iter(meters.values())), serial, mode_e=mode_e) if serial else None
-    connections = raise_file_limit(len(fleet) * SPARE_CONNECTIONS)
-    if connections < len(fleet):
-        log.warning("too_few_open_files", connections=connections, meters=len(fleet), remedy="raise ulimit -n")
+    with listen(options.port) as listener:
+        port = listener.getsockname()[1]
+        serving = _Serving(simulation, clock)
+        connections = _allow_connections(simulation, options)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(serving.close)
+            if options.ipv6_port is not None:
+                await serving.server.start_on_ports(options.ipv6_port)
+            if options.registry is not None:
+                write_registry(options.registry, simulation, serving.addresses(port))
+            if options.expect is not None:
+                write_answer_key(options.expect, simulation, clock(), options.end)
+            await serving.server.start(listener=listener)
+            if options.udp:
+                await serving.datagrams.start(port)
+            if options.serial:
+                on_serial = SerialPort(serving.first, options.serial, mode_e=options.mode_e)
+                on_serial.open()
+                stack.callback(on_serial.close)
+            with (
+                _stopped_by_signals(stopped) if stop is None else nullcontext(),
+                _stopped_by_end_of_input(stopped) if options.until_input_ends else nullcontext(),
+            ):
+                if ready is not None:
+                    hosts = list(serving.server.meters)
+                    ready(Ready(len(hosts), hosts[0], hosts[-1], port, connections, str(clock)))
+                async with serving.pushing(), _shown(serving.activity) if options.status else nullcontext():
+                    await stopped.wait()
+    return _outcome(serving.server)
+
+
+class _Serving:
+    """The meters of a simulation, and what serves them."""
+
+    def __init__(self, simulation: Simulation, clock: VirtualClock) -> None:
+        meters = simulation.meters(clock)
+        supply = Supply(simulation.world, clock)
+        self._clock = clock
+        self._meters = {meter.identity.index: meter for meter in meters.values()}
+        self._faulty = [meter.faults for meter in meters.values() if isinstance(meter, FaultyMeter)]
+        self.server, self.datagrams = MeterServer(meters), DatagramServer(meters)
+        if simulation.eventful:
+            self.server.has_supply = self.datagrams.has_supply = supply.has
+        self.pusher: Pusher | None = None
+        if simulation.push is not None:
+            seed, world = simulation.fleet.seed, simulation.world
+            self.pusher = Pusher(PushSchedule(simulation.push, seed, list(self._meters), world), self._meters, clock)
+
+    @property
+    def first(self) -> SimulatedMeter:
+        return self._meters[0]
+
+    def addresses(self, port: int) -> Callable[[Identity], str]:
+        """Where each meter is to be registered."""
+        on_ports = {meter.identity.index: own for own, meter in self.server.ports.items()}
+        if on_ports:
+            return lambda meter: f"tcp://[::1]:{on_ports[meter.index]}"
+        return lambda meter: f"tcp://{meter.host}:{port}"
+
+    @asynccontextmanager
+    async def pushing(self) -> AsyncIterator[None]:
+        """Push what is due to the end of the block."""
+        if self.pusher is None:
+            yield
+            return
+        async with _running(self.pusher.run()):
+            yield
+
+    def activity(self) -> Activity:
+        return Activity(
+            self._clock(),
+            len(self._meters),
+            open_sessions=sum(meter.holder is not None for meter in self._meters.values()),
+            answers=self.server.answers + self.datagrams.answers,
+            pushes=0 if self.pusher is None else self.pusher.sent,
+            faults=sum(sum(one.struck.values()) for one in self._faulty),
+            repeated_counters=self.server.repeats,
+        )
+
+    async def close(self) -> None:
+        await self.datagrams.close()
+        await self.server.close()
+
+
+@asynccontextmanager
+async def _running(what: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Runs beside the block, and ends with it."""
+    task = asyncio.create_task(what)
     try:
-        if registry is not None:
-            suite = suite_of(meter_type)
-            _write(
-                registry,
-                lambda stream: fleet.write_registry(stream, port=port, meter_type=meter_type.name, suite=suite),
-                0o600,
-            )
-        if expect is not None:
-            blocks = meter_type.profiles.get("block_load")
-            period = 0 if blocks is None else blocks.capture_period_s
-            first, last = start or fleet.commissioned_at, end or _last_ended(clock(), period)
-            _write_expected(expect, fleet, meter_type, first, last, period)
-        await server.start(listener=listener)
-        if udp:
-            await datagrams.start(port)
-        if port_of_first is not None:
-            port_of_first.open()
-        with (
-            _stopped_by_signals(stopped) if stop is None else nullcontext(),
-            _stopped_by_end_of_input(stopped) if until_input_ends else nullcontext(),
-        ):
-            if ready is not None:
-                hosts = list(server.meters)
-                ready(Ready(len(fleet), hosts[0], hosts[-1], port, connections))
-            await stopped.wait()
+        yield
     finally:
-        if port_of_first is not None:
-            port_of_first.close()
-        await datagrams.close()
-        await server.close()
-        listener.close()
-    return _outcome(server)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _shown(activity: Callable[[], Activity]) -> AbstractAsyncContextManager[None]:
+    return _running(show(activity, sys.stderr))
+
+
+def _allow_connections(simulation: Simulation, options: Options) -> int:
+    """Ask for as many open files as the fleet may need; returns how many connections there can be."""
+    meters = len(simulation.fleet)
+    others = (0 if options.ipv6_port is None else meters) + (0 if simulation.push is None else MAX_PUSHING)
+    connections = raise_file_limit(meters * SPARE_CONNECTIONS + others) - others
+    if connections < meters:
+        log.warning("too_few_open_files", connections=connections, meters=meters, remedy="raise ulimit -n")
+    return connections
 
 
 def _outcome(server: MeterServer) -> Outcome:
@@ -137,35 +229,6 @@ def _outcome(server: MeterServer) -> Outcome:
         for title, counter in meter.record.examples
     )
     return Outcome(server.repeats, examples)
-
-
-def _last_ended(now: datetime, period_s: int) -> datetime:
-    """The end of a range of starts that leaves out the interval that is still running."""
-    return now - timedelta(seconds=period_s - 1)
-
-
-def _write_expected(
-    place: Path, fleet: Fleet, meter_type: MeterType, start: datetime, end: datetime, period_s: int
-) -> None:
-    """The answer key: blocks in a CSV file of that name, or all profiles as Parquet files in a folder."""
-    if place.suffix == ".csv":
-        _write(place, lambda stream: write_expected(stream, fleet, start, end, period_s, meter_type=meter_type))
-    else:
-        from simulators.expect_tables import write_tables  # pyarrow is large, and seldom asked for
-
-        write_tables(place, [AnswerKey(fleet, meter_type)], start, end)
-
-
-def _write(file: Path, write: Callable[[TextIO], object], mode: int = 0o644) -> None:
-    """Write a file whole or not at all."""
-    unfinished = file.with_name(file.name + ".part")
-    try:
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
-            write(stream)
-        unfinished.replace(file)
-    except OSError as error:
-        raise SettingsError(f"can't write {file}: {error.strerror}") from None
 
 
 @contextmanager

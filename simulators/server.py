@@ -30,6 +30,7 @@ from simulators.push import push, push_kind
 from simulators.push_sender import send_push
 from simulators.refusals import HangUp
 from simulators.state import Destination
+from simulators.supply import always
 
 IDLE_S = 180.0
 """A connection that nothing came on for so long is closed."""
@@ -115,7 +116,7 @@ class MeterServer:
         """Connections that came in on an address outside 127.0.0.0/8, or on one without a meter."""
         self.answers = 0
         """How many were given."""
-        self.has_supply: Callable[[int], bool] = _always
+        self.has_supply: Callable[[int], bool] = always
         """Whether the meter with an index does; nothing is heard of one that does not."""
         self.ports: dict[int, SimulatedMeter] = {}
         """The meters by their ports on [::1], where they have any."""
@@ -219,11 +220,6 @@ class MeterServer:
             self._per_meter[host] -= 1
             if not self._per_meter[host]:
                 del self._per_meter[host]
-
-
-def _always(meter: int) -> bool:
-    """In a world where the supply does not fail."""
-    return True
 
 
 class MeterLink(asyncio.Protocol):

@@ -32,8 +32,10 @@ from profiles.objects import AttributeRef, Obis
 from simulators.datagrams import DatagramServer
 from simulators.fleet import Fleet
 from simulators.meter import SimulatedMeter
-from simulators.run import Ready, simulate
+from simulators.run import Options, Ready, simulate
 from simulators.serial_port import SerialPort
+from simulators.simulation import Simulation
+from simulators.virtual_clock import VirtualClock
 
 LIMIT_S = 30
 
@@ -251,14 +253,11 @@ async def test_a_run_serves_udp_and_a_serial_port_beside_tcp() -> None:
     announced: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
         simulate(
-            fleet,
-            METER_TYPE,
+            Simulation.of_type(fleet, METER_TYPE),
+            Options(udp=True, serial=laid.meters, mode_e=True),
             ready=announced.set_result,
-            clock=lambda: NOW,
+            clock=VirtualClock.start(NOW),
             stop=stop,
-            udp=True,
-            serial=laid.meters,
-            mode_e=True,
         )
     )
     ready = await asyncio.wait_for(announced, LIMIT_S)

@@ -23,8 +23,10 @@ from profiles.loader import load_meter_type
 from profiles.objects import AttributeRef, Obis
 from simulators.fleet import Fleet
 from simulators.meter import SimulatedMeter, simulated_meters
-from simulators.run import Outcome, Ready, simulate
+from simulators.run import Options, Outcome, Ready, simulate
 from simulators.server import MeterServer, is_loopback, raise_file_limit
+from simulators.simulation import Simulation
+from simulators.virtual_clock import VirtualClock
 
 NOW = datetime(2026, 1, 3, 6, 7, 30, tzinfo=UTC)
 COMMISSIONED = datetime(2025, 12, 31, 18, 30, tzinfo=UTC)
@@ -274,13 +276,10 @@ async def run_and_associate(tmp_path: Path, times: int, end: datetime | None = N
     announced: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     run = asyncio.create_task(
         simulate(
-            fleet,
-            METER_TYPE,
-            expect=tmp_path / "expect.csv",
-            registry=tmp_path / "meters.csv",
-            end=end,
+            Simulation.of_type(fleet, METER_TYPE),
+            Options(expect=tmp_path / "expect.csv", registry=tmp_path / "meters.csv", end=end),
             ready=announced.set_result,
-            clock=lambda: NOW,
+            clock=VirtualClock.start(NOW),
             stop=stop,
         )
     )
@@ -328,9 +327,11 @@ from datetime import UTC, datetime
 from profiles.loader import load_meter_type
 from simulators.fleet import Fleet
 from simulators.run import simulate
+from simulators.simulation import Simulation
 fleet = Fleet(1, 2, {"Bhopal city": 1}, datetime(2026, 1, 1, tzinfo=UTC))
 ready = lambda ready: print("ready", ready.port, flush=True)
-sys.exit(asyncio.run(simulate(fleet, load_meter_type("is15959-1ph"), ready=ready)).exit_code)
+simulation = Simulation.of_type(fleet, load_meter_type("is15959-1ph"))
+sys.exit(asyncio.run(simulate(simulation, ready=ready)).exit_code)
 """
 
 
