@@ -26,7 +26,7 @@ from simulators.fleet import Fleet, in_proportion
 from simulators.load.archetypes import ARCHETYPES
 from simulators.load.curve import kind_number
 from simulators.load.noise import Integers, choose, unit
-from simulators.outages import LEVELS, DeclaredOutage, OutageRates
+from simulators.outages import LEVELS, DeclaredOutage, OutageRates, has_node
 from simulators.registers import MAKERS
 from simulators.schedule import PushPlan, read_push_plan
 from simulators.spans import MOST_PER_YEAR, Rate
@@ -95,9 +95,13 @@ class FleetFile:
         return sum(division.meters for division in self.divisions)
 
     def scaled(self, meters: int) -> FleetFile:
-        """The same fleet with so many meters, spread over its divisions in proportion."""
+        """The same fleet with so many meters, spread over its divisions in proportion. What is declared of a node that
+        so small a grid lacks does not happen."""
         share = in_proportion(meters, {division.name: division.meters for division in self.divisions})
-        return replace(self, divisions=tuple(replace(one, meters=share[one.name]) for one in self.divisions))
+        scaled = replace(self, divisions=tuple(replace(one, meters=share[one.name]) for one in self.divisions))
+        grid = scaled.topology()
+        declared = tuple(one for one in self.outages.declared if has_node(grid, one))
+        return replace(scaled, outages=replace(self.outages, declared=declared))
 
     def fleet(self) -> Fleet:
         """Identities, addresses and keys. SettingsError for more meters than there are addresses."""

@@ -120,17 +120,29 @@ def _declared(meter: Integers, members: Integers, one: DeclaredOutage) -> Spans:
     return Spans(row, np.full(len(row), one.start, np.int64), np.full(len(row), one.end, np.int64))
 
 
+def has_node(grid: Topology, one: DeclaredOutage) -> bool:
+    """Whether the node that a declared outage names is on the grid."""
+    if one.level == "meter":
+        return one.name.isdecimal() and int(one.name) < len(grid)
+    return one.name in _nodes(grid, one.level)[0]
+
+
 def _members(grid: Topology, one: DeclaredOutage) -> Integers:
     """The meters below the node that a declared outage names."""
     if one.level == "meter":
-        if not one.name.isdecimal() or int(one.name) >= len(grid):
+        if not has_node(grid, one):
             raise SettingsError(f"an outage is declared for meter {one.name}, and meters are 0 to {len(grid) - 1}")
         return np.array([int(one.name)], np.int64)
-    names, place = {
-        "division": ([node.name for node in grid.divisions], grid.division),
-        "feeder": ([node.name for node in grid.feeders], grid.feeder),
-        "transformer": ([node.name for node in grid.transformers], grid.transformer),
-    }[one.level]
+    names, place = _nodes(grid, one.level)
     if one.name not in names:
         raise SettingsError(f"an outage is declared for the {one.level} {one.name}, which is not on the grid")
     return np.flatnonzero(place == names.index(one.name)).astype(np.int64)
+
+
+def _nodes(grid: Topology, level: Level) -> tuple[list[str], Integers]:
+    """The names of the nodes of one level, and for each meter the place of its own."""
+    return {
+        "division": ([node.name for node in grid.divisions], grid.division),
+        "feeder": ([node.name for node in grid.feeders], grid.feeder),
+        "transformer": ([node.name for node in grid.transformers], grid.transformer),
+    }[level]

@@ -32,11 +32,11 @@ class Activity:
     def line(self, before: Activity, seconds: float) -> str:
         """With the rates since `before`, so many seconds ago."""
         shown = [
-            f"{self.now:%Y-%m-%d %H:%M:%S} UTC",
+            f"{self.now:%d %b %H:%M:%S} UTC",
             f"{self.meters} meters",
-            f"{self.open_sessions} open sessions",
+            f"{self.open_sessions} sessions",
             f"{(self.answers - before.answers) / seconds:.0f} requests/s",
-            f"{(self.pushes - before.pushes) / seconds:.1f} pushes/s",
+            f"{(self.pushes - before.pushes) / seconds:.0f} pushes/s",
             f"{self.faults} faults",
         ]
         if self.repeated_counters:

@@ -122,6 +122,13 @@ def test_a_fleet_is_scaled_in_proportion() -> None:
     assert fleet.divisions[0].meters == 15
 
 
+def test_what_is_declared_of_a_node_that_a_scaled_fleet_lacks_does_not_happen(tmp_path: Path) -> None:
+    assert len(small(tmp_path).outages.declared) == 2
+    fleet = small(tmp_path).scaled(4)
+    assert [one.name for one in fleet.outages.declared] == ["Arera"]
+    assert fleet.world().outages.spans([0], 0, 2**31).start.tolist()
+
+
 def test_a_small_file_says_what_it_says(tmp_path: Path) -> None:
     fleet = small(tmp_path)
     assert fleet.meters == 40
