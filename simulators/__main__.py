@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 import uvloop
 
@@ -167,7 +169,11 @@ def _divisions(file: Path | None) -> dict[str, int]:
 
 
 def main() -> None:
-    """Errors that we know become one line and a documented exit code."""
+    """Errors that we know become one line and a documented exit code. Logs are warnings, on standard error."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     try:
         app(prog_name="headend simulate")
     except HeadEndError as error:
