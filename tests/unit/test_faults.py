@@ -258,3 +258,14 @@ def test_a_meter_without_faults_of_rows_answers_its_rows_untouched() -> None:
     meter = faulty(Time(), fault("loss", chance=1.0))
     assert OF_ROWS.isdisjoint(meter.faults)
     assert len(meter.rows(None)) == len(meter.stored_starts())
+
+
+# --- what is told of them -------------------------------------------------------------------------------------
+
+
+def test_the_documentation_lists_every_fault_with_its_figures() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    rows = [line.split("|")[1:3] for line in text.partition("### Faults")[2].splitlines() if line.startswith("| `")]
+    told = {name.strip(" `"): tuple(part.strip(" `") for part in of.split(",") if part.strip()) for name, of in rows}
+    assert told.keys() == FAULTS.keys()
+    assert {name: set(figures) for name, figures in told.items()} == {name: set(of) for name, of in FAULTS.items()}
