@@ -1,7 +1,8 @@
 """Pushes of a whole fleet, sent when the shared clock says so: twice, late, again, as meters do.
 
 The one rule: an APDU is made once, when its push is due, and is the same however often it is sent. No more than
-`MAX_PUSHING` are on their way at one time; what is due meanwhile waits.
+`MAX_PUSHING` are on their way at one time, and no more than `MAX_WAITING` wait for that, or to be tried again; while
+there are so many, the schedule falls behind.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from simulators.schedule import EVENT, Due, PushSchedule
 from simulators.virtual_clock import VirtualClock
 
 MAX_PUSHING: Final = 256
+MAX_WAITING: Final = 20_000
 WINDOW_S: Final = 3600
 """Of the schedule that is worked out at one time, ahead, in a thread."""
 
@@ -42,7 +44,8 @@ class Pusher:
         self._meters = meters
         self._clock = clock
         self._covers = schedule.covers()
-        self._free = asyncio.Semaphore(MAX_PUSHING)
+        self._room = asyncio.Semaphore(MAX_WAITING)
+        self._lines = asyncio.Semaphore(MAX_PUSHING)
         self._sending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -54,7 +57,7 @@ class Pusher:
                 coming = self._window(since)
                 for due in dues:
                     await self._clock.sleep_until(due.at)
-                    await self._free.acquire()
+                    await self._room.acquire()
                     self._start(due)
                 await self._clock.sleep_until(since - WINDOW_S // 2)
         finally:
@@ -72,7 +75,7 @@ class Pusher:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
-        self._free.release()
+        self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("push_failed", exc_info=error)
 
@@ -88,8 +91,9 @@ class Pusher:
             if attempt:
                 await self._clock.sleep_until(self._clock().timestamp() + plan.retry_after_s)
             try:
-                for _ in range(copies):
-                    await send_push(meter, [apdu], plan.to, push_kind(meter.meter_type).client_sap)
+                async with self._lines:
+                    for _ in range(copies):
+                        await send_push(meter, [apdu], plan.to, push_kind(meter.meter_type).client_sap)
                 self.sent += 1
                 return
             except LinkError:
