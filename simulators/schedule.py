@@ -26,7 +26,7 @@ from simulators.tampers import TAMPERS
 from simulators.world import World
 
 COVERS: Final = ("clear", "encryption", "authentication-and-encryption")
-"""Those seen on pushes in the field (docs/meter-facts.md, "Pushes"); encryption alone with a counter that stays 0."""
+"""Those seen on pushes in the field (docs/meter-facts.md, "Push"); encryption alone with a counter that stays 0."""
 ALERT: Final = "alert"
 EVENT: Final = "event"
 """What a due is of, where it is not a push by its name: an event-notification."""

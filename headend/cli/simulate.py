@@ -16,7 +16,7 @@ PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 def simulate(context: typer.Context) -> None:
     """Serve simulated meters on this machine's loopback addresses, to try everything else on.
 
-    Example: `headend simulate --meters 3 --registry meters.csv`
+    Examples: `headend simulate --meters 3 --registry meters.csv`, `headend simulate --fleet config/fleet.toml`
     """
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "simulators", *context.args])  # noqa: S606

@@ -151,7 +151,7 @@ def test_sessions(all_of_them: Served, name: str, what: Callable[[Session], Awai
 def test_ten_thousand_meters_take_less_than_their_share(
     all_of_them: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    SIZES["of one type, each with sessions behind it"] = METERS, all_of_them.megabytes
+    SIZES["of one type, after the sessions below"] = METERS, all_of_them.megabytes
     with served(tmp_path, METERS, "--ipv6-port", "0") as place:
         SIZES["of one type, each with a port on [::1] too"] = METERS, place.megabytes
     with served(tmp_path, METERS, "--fleet", str(FLEET)) as place:
