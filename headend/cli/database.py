@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import typer
@@ -29,6 +28,8 @@ def migrate(config: Config = None, dsn: Dsn = None) -> None:
 
     Example: `headend db migrate --dsn postgresql://headend@127.0.0.1/headend`
     """
+    import asyncio
+
     from headend import daemon
     from headend.store.migrate import migrate as bring_up_to_date
 

@@ -30,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # help in panels takes longer to load than the rest of the program to start
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Head-end system between DLMS/COSEM smart meters and meter-data management.",
     epilog="Start with `headend demo`: simulated meters, a database and a collection, on this machine alone.",
@@ -45,15 +45,21 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+LOG_NOTHING: Final = frozenset({"read"})
+"""Commands at one meter that log nothing, and start at once."""
+
+
 @app.callback()
 def _every_command(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    from headend.logs import configure_logs
+    if context.invoked_subcommand not in LOG_NOTHING:
+        from headend.logs import configure_logs
 
-    configure_logs("warning", "console")
+        configure_logs("warning", "console")
 
 
 app.command("demo")(demo)

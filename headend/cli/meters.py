@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +33,8 @@ def import_(
 
     Example: `headend meters import meters.csv --config /etc/headend/headend.toml`
     """
+    import asyncio
+
     from headend import daemon
     from headend.registry import Imported, import_meters
     from headend.store.database import connect
@@ -73,6 +74,8 @@ def list_(
 
     Example: `headend meters list --parked`
     """
+    import asyncio
+
     from headend import daemon
     from headend.printing import print_meters
     from headend.registry import load_meters
@@ -125,6 +128,8 @@ def unpark(
 
     Example: `headend meters unpark bhopal-city-00017`
     """
+    import asyncio
+
     from headend import daemon
     from headend.unpark import unpark as again
 

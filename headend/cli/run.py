@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import timedelta
 from typing import Annotated, Any
@@ -44,6 +43,8 @@ def status(
 
     Example: `headend status --days 7 --json`
     """
+    import asyncio
+
     from headend import daemon
     from headend.store.status import read_status
 
