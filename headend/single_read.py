@@ -1,25 +1,35 @@
-"""Reading one meter without a database: what `headend read` does."""
+"""Reading one meter without a database: what `headend read` does.
+
+The one rule: whatever happens on the way, the meter is released, and nothing half is written.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Final
 
-from drivers.address import Address, parse_address
 from drivers.links.transcript import Transcript, write_transcript
-from drivers.reading import Layout, association_of, read_layout, read_profile
+from drivers.reading import Identity, Reader, association_of, identify
+from drivers.session import Session
 from headend.keys import KeySources, key_texts
-from headend.printing import Form, print_intervals
+from headend.reading.lasting import LastingSession, lasting_session
+from headend.reading.pieces import EVERYTHING, Asked, read_pieces
+from headend.reading.span import Span
+from headend.reading.tables import Readout
+from headend.reading.target import Target, target_of
+from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
-from headend.times import parse_time
-from profiles.errors import HeadEndError, SettingsError
-from profiles.intervals import IntervalBatch, intervals
+from profiles.errors import HeadEndError
 from profiles.loader import load_meter_type
-from profiles.meter_type import MeterType, Profile
+from profiles.meter_type import Association, MeterType
+
+PRESUMED_TYPE: Final = "is15959-1ph"
+"""Whose association is opened to ask an unknown meter who it is: all meters of IS 15959 have the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,92 +37,92 @@ class SingleRead:
     """One reading as the command line asked for it."""
 
     address: str
-    profile: str
-    start: str
-    end: str
-    meter_type: str
-    key_file: Path | None
-    given_keys: Mapping[str, str] = field(repr=False)
-    ask: bool
-    system_title: str | None
-    counter_file: Path | None
-    accept_counter: bool
+    what: str
+    span: Span
+    log: str | None = None
+    meter_type: str | None = None
+    """None: found from what the meter says of itself."""
+    key_file: Path | None = None
+    given_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ask: bool = False
+    system_title: str | None = None
+    counter_file: Path | None = None
+    accept_counter: bool = False
     trace: Path | None = None
+    language: str = "en"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one meter said of one profile."""
-
-    address: str
-    system_title: bytes
-    meter_type: MeterType
-    layout: Layout
-    start: datetime
-    end: datetime
-    batch: IntervalBatch
-
-
-def read_and_print(wanted: SingleRead, form: Form) -> None:
-    """Read the meter, print to stdout. Raises HeadEndError."""
-    address = parse_address(wanted.address)
+def read_meter(wanted: SingleRead, telling: Telling) -> Readout:
+    """Read the meter. Raises HeadEndError, which names it."""
+    target = target_of(wanted.address)
     try:
+        wanted.span.check(datetime.now(UTC))
         with write_transcript(wanted.trace) as transcript:
-            answer = asyncio.run(_read(wanted, address, transcript))
+            return asyncio.run(_read(wanted, target, telling, transcript))
     except HeadEndError as error:
-        raise error.at(meter=str(address)) from None
-    print_intervals(answer, form)
+        raise error.at(meter=str(target.address)) from None
 
 
-async def _read(wanted: SingleRead, address: Address, transcript: Transcript | None) -> Answer:
-    meter_type = load_meter_type(wanted.meter_type)
-    kind = association_of(meter_type, address)
-    profile = meter_type.profiles.get(wanted.profile)
-    if profile is None:
-        raise SettingsError(f"meter type {meter_type.name} has no profile {wanted.profile}")
-    now = datetime.now(UTC)
-    zone = ZoneInfo(meter_type.zone)
-    start, end = parse_time(wanted.start, zone, now), parse_time(wanted.end, zone, now)
-    if start >= end:
-        raise SettingsError(f"--from {wanted.start} is not before --to {wanted.end}")
-    keys = key_texts(KeySources(wanted.key_file, wanted.given_keys, wanted.ask), address, kind)
-    counting = Counting(wanted.counter_file, accept=wanted.accept_counter)
-    async with open_single_session(
-        address, meter_type, kind, keys, counting, server_title=wanted.system_title, transcript=transcript
-    ) as session:
-        layout = await read_layout(session, profile)
-        first, last = whole_intervals(start, end, layout.capture_period_s, zone)
-        table = await read_profile(session, meter_type, profile, layout, first, last)
-    batch = intervals(
-        table,
-        layout.scalers,
-        profile,
-        meter_type,
-        interval_s=layout.capture_period_s,
-        now=now,
-        earliest=_earliest(now, profile, start),
+async def _read(wanted: SingleRead, target: Target, telling: Telling, transcript: Transcript | None) -> Readout:
+    type_name = wanted.meter_type or target.meter_type
+    meter_type = load_meter_type(type_name or PRESUMED_TYPE)
+    kind = association_of(meter_type, target.address)
+    sources = KeySources(wanted.key_file, {**target.keys, **wanted.given_keys}, wanted.ask)
+    opener = _Opener(wanted, target, meter_type, kind, key_texts(sources, target.address, kind), transcript)
+    telling.say(f"calling {target.address} as client {kind.client_sap}, {kind.name.replace('_', ' ')}")
+    async with lasting_session(opener, telling) as session:
+        identity = None
+        if type_name is None or wanted.what == EVERYTHING:
+            identity = await _identify(session, type_name, telling)
+            meter_type = identity.meter_type if type_name is not None or identity.guesses else meter_type
+        now = datetime.now(UTC)
+        asked = Asked(session, Reader(session, meter_type), wanted.span, now, telling, wanted.language, wanted.log)
+        tables, missing = await read_pieces(asked, wanted.what)
+        title = session.association.server_title
+        telling.say("all is read; the meter is released")
+    serial = "" if identity is None else identity.serial
+    return Readout(
+        str(target.address), title, serial, meter_type.name, meter_type.zone, now, tuple(tables), tuple(missing)
     )
-    return Answer(str(address), session.association.server_title, meter_type, layout, first, last, batch)
 
 
-def _earliest(now: datetime, profile: Profile, start: datetime) -> datetime:
-    """Older rows than the buffer is deep can't be genuine."""
-    return min(start, now - timedelta(days=profile.depth_days + 1))
+async def _identify(session: LastingSession, type_name: str | None, telling: Telling) -> Identity:
+    telling.say("asking the meter who it is" + ("" if type_name else ", to find its type"))
+    identity = await identify(session, type_name)
+    who = " ".join(filter(None, (identity.maker, identity.model, identity.serial, identity.firmware)))
+    telling.say(f"it is {who or 'a meter that says nothing of itself'}")
+    if identity.guesses:
+        best = identity.guesses[0]
+        telling.say(f"its columns are {best.likeness:.0%} those of type {best.type_name}; --type would name another")
+    elif type_name is None:
+        telling.say(f"its columns are not for this association: it is read as {PRESUMED_TYPE}; --type names another")
+    return identity
 
 
-def whole_intervals(start: datetime, end: datetime, period_s: int, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The intervals of the zone's grid that begin in [start, end): their first start, and the end of the last.
+@dataclass(slots=True)
+class _Opener:
+    """Opens the one session, and again after each break; by then we know the counter, and need no hearsay of it."""
 
-    Raises SettingsError where there are none.
-    """
-    period = timedelta(seconds=period_s)
-    day = start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-    first = day + -(-(start - day) // period) * period
-    count = -(-(end - first) // period)
-    if count < 1:
-        raise SettingsError(
-            f"no interval of {period_s} s begins between {start.astimezone(zone):%Y-%m-%d %H:%M} and "
-            f"{end.astimezone(zone):%Y-%m-%d %H:%M}",
-            remedy="widen --from and --to",
+    wanted: SingleRead
+    target: Target
+    meter_type: MeterType
+    kind: Association
+    keys: Mapping[str, str] = field(repr=False)
+    transcript: Transcript | None
+    again: bool = False
+
+    def __call__(self, max_pdu: int | None) -> AbstractAsyncContextManager[Session]:
+        kind = self.kind if max_pdu is None else replace(self.kind, max_pdu=min(max_pdu, self.kind.max_pdu))
+        if self.again:
+            kind = replace(kind, invocation_counter=None)
+        self.again = True
+        wanted = self.wanted
+        return open_single_session(
+            self.target.address,
+            self.meter_type,
+            kind,
+            self.keys,
+            Counting(wanted.counter_file, accept=wanted.accept_counter),
+            server_title=wanted.system_title,
+            transcript=self.transcript,
         )
-    return first, first + count * period

@@ -1,4 +1,4 @@
-"""`headend read ADDRESS WHAT`: one meter, read now, printed."""
+"""`headend read ADDRESS WHAT`: one meter, read now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ from headend.cli.options import warn_of_keys
 
 
 class What(enum.StrEnum):
+    NOW = "now"
     BLOCK_LOAD = "block-load"
+    DAILY = "daily"
+    BILLING = "billing"
+    EVENTS = "events"
+    NAMEPLATE = "nameplate"
+    CLOCK = "clock"
+    STATUS = "status"
+    ALL = "all"
+
+
+class Language(enum.StrEnum):
+    ENGLISH = "en"
+    HINDI = "hi"
 
 
 def read(
@@ -24,11 +37,17 @@ def read(
         ),
     ],
     what: Annotated[What, typer.Argument(help="What to read.")],
+    log: Annotated[
+        str | None, typer.Argument(help="Of events, one log: voltage, current, power, transaction, other, …")
+    ] = None,
     start: Annotated[
-        str, typer.Option("--from", help="First interval start: ISO 8601 (meter's local time), today, yesterday.")
-    ] = "yesterday",
-    end: Annotated[str, typer.Option("--to", help="End of the last interval, like --from; or now.")] = "now",
-    meter_type: Annotated[str, typer.Option("--type", help="Meter type, or a type file.")] = "is15959-1ph",
+        str | None, typer.Option("--from", help="Begin here: ISO 8601 (meter's local time), today, yesterday.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End here, like --from; if not given, now.")] = None,
+    last: Annotated[str | None, typer.Option("--last", help="Back from now: 90m, 24h, 7d, 2w.")] = None,
+    meter_type: Annotated[
+        str | None, typer.Option("--type", help="Meter type, or a type file; if not given, found by what it captures.")
+    ] = None,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -53,40 +72,53 @@ def read(
     accept_counter: Annotated[
         bool, typer.Option("--accept-counter", help="Believe the meter's counter even if it is far above ours.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Give JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Give CSV.")] = False,
+    as_parquet: Annotated[bool, typer.Option("--parquet", help="Give Parquet.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw curves and bars.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write to this file; .json, .csv and .parquet say the form.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write an HTML report to hand over, too.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell each step in plain words.")] = False,
     trace: Annotated[
         Path | None, typer.Option(help="Write each frame, with time and direction and without passwords, to this file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    language: Annotated[
+        Language | None, typer.Option("--lang", help="Of events and explanations; if not given, LANG says.")
+    ] = None,
 ) -> None:
-    """Read one meter and print what it said.
+    """Read one meter, and show or write what it said.
 
     Keys come from --keys, else from HEADEND_ENCRYPTION_KEY, HEADEND_AUTHENTICATION_KEY and HEADEND_SECRET, or are asked
     for with --ask. Times are the meter's own; rows that can't be believed are shown apart.
 
-    Example: `headend read tcp://127.0.0.1:4059 block-load --from 2026-01-01 --to 2026-01-02 --keys meter.toml --json`
-    """
-    from headend.printing import Form
-    from headend.single_read import SingleRead, read_and_print
+    Example: `headend read tcp://127.0.0.1:4059 block-load --last 7d --keys meter.toml --plot`
 
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv")
+    Example: `headend read 'serial:///dev/ttyUSB0?mode=e' all --keys meter.toml --report meter.html`
+    """
+    from headend.reading.command import Outputs, form_of, read_and_give
+    from headend.reading.span import Span
+    from headend.single_read import SingleRead
+
+    if log is not None and what is not What.EVENTS:
+        raise typer.BadParameter("only events have logs to choose from")
+    form = form_of({"json": as_json, "csv": as_csv, "parquet": as_parquet}, out)
     given = {"encryption_key": encryption_key, "authentication_key": authentication_key, "secret": secret}
     warn_of_keys(given)
-    read_and_print(
-        SingleRead(
-            address=address,
-            profile=what.value.replace("-", "_"),
-            start=start,
-            end=end,
-            meter_type=meter_type,
-            key_file=keys,
-            given_keys={name: value for name, value in given.items() if value is not None},
-            ask=ask,
-            system_title=system_title,
-            counter_file=counters,
-            accept_counter=accept_counter,
-            trace=trace,
-        ),
-        Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE,
+    wanted = SingleRead(
+        address=address,
+        what=what.value,
+        span=Span(start, end, last),
+        log=log,
+        meter_type=meter_type,
+        key_file=keys,
+        given_keys={name: value for name, value in given.items() if value is not None},
+        ask=ask,
+        system_title=system_title,
+        counter_file=counters,
+        accept_counter=accept_counter,
+        trace=trace,
+        language=language.value if language is not None else "",
     )
+    read_and_give(wanted, Outputs(form, out, report, plot=plot), verbose=verbose)

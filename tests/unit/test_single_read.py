@@ -1,4 +1,4 @@
-"""What `headend read` makes of times and ranges, before a meter is asked."""
+"""What `headend read` makes of times, and how many rows it asks for at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.single_read import whole_intervals
+from headend.reading.pace import FIRST_ROWS, Pace
+from headend.reading.span import Span
 from headend.times import parse_time
 from profiles.errors import SettingsError
 
@@ -67,39 +68,58 @@ def test_any_text_is_a_time_of_this_century_or_a_settings_error(text: str) -> No
     assert 1999 <= moment.year <= 2100
 
 
-@given(
-    st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC)),
-    st.timedeltas(timedelta(0), timedelta(days=40)),
-    st.sampled_from([60, 300, 900, 1800, 3600, 86_400]),
-    st.sampled_from(["Asia/Kolkata", "Asia/Kathmandu", "UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
+@pytest.mark.parametrize(
+    ("span", "first", "last"),
+    [
+        (Span("yesterday", "now"), datetime(2026, 2, 28, 18, 30, tzinfo=UTC), NOW),
+        (Span(), datetime(2026, 2, 27, 18, 30, tzinfo=UTC), NOW),
+        (Span(last="7d"), NOW - timedelta(days=7), NOW),
+        (Span(last="90m"), NOW - timedelta(minutes=90), NOW),
+        (Span(end="2026-01-03"), datetime(2025, 12, 31, 18, 30, tzinfo=UTC), datetime(2026, 1, 2, 18, 30, tzinfo=UTC)),
+        (Span("2026-01-01T06:15", "2026-01-01T07:15Z"), datetime(2026, 1, 1, 0, 45, tzinfo=UTC), None),
+    ],
 )
-def test_whole_intervals_are_those_of_the_grid_that_begin_within(
-    start: datetime, length: timedelta, period_s: int, zone: str
+def test_a_span_is_of_the_meters_days_and_has_a_usual_beginning(
+    span: Span, first: datetime, last: datetime | None
 ) -> None:
-    end, period, of = start + length, timedelta(seconds=period_s), ZoneInfo(zone)
-    midnight = start.astimezone(of).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-    try:
-        first, until = whole_intervals(start, end, period_s, of)
-    except SettingsError:
-        steps = (start - midnight) / period
-        assert (steps == int(steps) and not length) or midnight + (int(steps) + 1) * period >= end
-        return
-    assert (first - midnight) % period == (until - midnight) % period == timedelta(0)
-    assert start <= first < start + period
-    assert end <= until < end + period
-    assert first.utcoffset() == until.utcoffset() == timedelta(0)
+    assert span.moments(INDIA, NOW, 2) == (first, last or datetime(2026, 1, 1, 7, 15, tzinfo=UTC))
 
 
-def test_the_grid_goes_on_through_a_change_of_the_clocks() -> None:
+def test_the_usual_beginning_is_a_midnight_through_a_change_of_the_clocks() -> None:
     berlin = ZoneInfo("Europe/Berlin")
-    start, end = datetime(2026, 3, 29, 0, 50, tzinfo=UTC), datetime(2026, 3, 29, 1, 20, tzinfo=UTC)
-    assert whole_intervals(start, end, 1800, berlin) == (
-        datetime(2026, 3, 29, 1, 0, tzinfo=UTC),
-        datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
-    )
+    start, _ = Span(end="2026-03-30T12:00").moments(berlin, NOW, 2)
+    assert start == datetime(2026, 3, 27, 23, tzinfo=UTC)
 
 
-def test_a_span_in_which_nothing_begins_is_refused() -> None:
-    start = datetime(2026, 1, 1, 0, 46, tzinfo=UTC)
-    with pytest.raises(SettingsError, match="no interval of 900 s begins between 2026-01-01 06:16 and"):
-        whole_intervals(start, start + timedelta(minutes=13), 900, INDIA)
+def test_what_is_no_span_is_refused_before_any_meter_is_asked() -> None:
+    for span, words in (
+        (Span("last tuesday"), "is not a time"),
+        (Span(last="a week"), "is not a length of time"),
+        (Span("today", last="7d"), "take it, or --from and --to"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            span.check(NOW)
+    with pytest.raises(SettingsError, match="--from now is not before --to yesterday"):
+        Span("now", "yesterday").moments(INDIA, NOW, 1)
+
+
+def test_few_rows_are_asked_for_first_and_as_many_as_come_in_seconds_then() -> None:
+    pace = Pace()
+    asked = [pace.rows]
+    for _ in range(6):
+        pace.took(pace.rows, pace.rows / 30)
+        asked.append(pace.rows)
+    assert asked[:3] == [FIRST_ROWS, 96, 240]
+    assert set(asked[3:]) <= {239, 240}, "thirty rows a second, for eight seconds"
+
+
+def test_what_broke_the_link_is_not_tried_again_but_half_of_it() -> None:
+    pace = Pace()
+    pace.took(24, 0.01)
+    pace.broke()
+    assert pace.rows == 48
+    pace.took(48, 0.01)
+    assert pace.rows == 48
+    for _ in range(20):
+        pace.broke()
+    assert pace.rows == 1

@@ -1,0 +1,115 @@
+"""The command from end to end: read, then show, draw, write and report; or say what went wrong.
+
+The one rule: stdout has what was asked for and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from headend.reading.explaining import explanation, usual_language
+from headend.reading.output import Form, rendered
+from headend.reading.pieces import EVERYTHING
+from headend.reading.tables import Readout
+from headend.reading.telling import Telling
+from headend.single_read import SingleRead, read_meter
+from profiles.errors import HeadEndError, SettingsError
+
+_SUFFIXES: Final = {".json": Form.JSON, ".csv": Form.CSV, ".parquet": Form.PARQUET}
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What becomes of what was read."""
+
+    form: Form = Form.TABLE
+    out: Path | None = None
+    report: Path | None = None
+    plot: bool = False
+
+
+def form_of(asked: Mapping[str, bool], out: Path | None) -> Form:
+    """The form that the options, or else the file's name, say. Raises typer.BadParameter."""
+    chosen = [Form(name) for name, wanted in asked.items() if wanted]
+    if len(chosen) > 1:
+        raise typer.BadParameter("choose one of --json, --csv and --parquet")
+    by_name = Form.TABLE if out is None else _SUFFIXES.get(out.suffix, Form.TABLE)
+    form = chosen[0] if chosen else by_name
+    if form is Form.PARQUET and out is None and sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is not for a terminal: add --out FILE")
+    return form
+
+
+def read_and_give(wanted: SingleRead, outputs: Outputs, *, verbose: bool) -> None:
+    """Read, then give. HeadEndError goes on to the caller in a pipe; a person gets it explained, and typer.Exit."""
+    wanted = replace(wanted, language=wanted.language or usual_language(os.environ))
+    if wanted.what == EVERYTHING and outputs.form in (Form.CSV, Form.PARQUET):
+        raise typer.BadParameter(f"{outputs.form} holds one table: read one kind, or take --json")
+    if outputs.plot and outputs.form is not Form.TABLE:
+        raise typer.BadParameter(f"--plot draws, --{outputs.form} does not: take one of them")
+    telling = Telling(verbose=verbose)
+    try:
+        _give(read_meter(wanted, telling), outputs, telling)
+    except HeadEndError as error:
+        if not (verbose or sys.stderr.isatty()):
+            raise
+        for line in explanation(error, wanted.language):
+            print(line, file=sys.stderr)  # noqa: T201
+        raise typer.Exit(error.exit_code) from None
+
+
+def _give(readout: Readout, outputs: Outputs, telling: Telling) -> None:
+    colour = outputs.out is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size().columns
+    if outputs.plot:
+        from headend.reading.plots import plotted
+
+        octets = plotted(readout, width=width, colour=colour).encode()
+    else:
+        octets = rendered(readout, outputs.form, width=width if colour else None, colour=colour)
+    if outputs.out is not None:
+        _write(outputs.out, octets, telling)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(octets)
+        sys.stdout.flush()
+    if outputs.report is not None:
+        from headend.report.page import page
+
+        _write(outputs.report, page(readout).encode(), telling)
+    if outputs.form is not Form.JSON:
+        _doubts(readout, telling)
+
+
+def _doubts(readout: Readout, telling: Telling) -> None:
+    """What has no place in a table."""
+    for table in readout.tables:
+        if table.is_load and not table.rows:
+            telling.warn(f"the meter gave no {table.title.lower()} of this time")
+        for suspect in table.suspects:
+            telling.warn(f"not believed, {suspect.reason}: {suspect.raw.hex()}")
+
+
+def _write(file: Path, octets: bytes, telling: Telling) -> None:
+    """Whole or not at all: a file of this name stays until the new one is written. A device is written to as it is."""
+    try:
+        if file.exists() and not file.is_file():
+            file.write_bytes(octets)
+        else:
+            beside = file.with_name(f".{file.name}.part")
+            try:
+                beside.write_bytes(octets)
+                beside.replace(file)
+            finally:
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{file} can't be written: {error.strerror}") from None
+    telling.warn(f"written: {file}")

@@ -1,0 +1,73 @@
+"""What an error most likely means at a meter, and what to try: `explanations.toml`, in English and Hindi.
+
+The one rule: causes stand in the order of their likelihood, and none is said that the error does not allow for. What
+went wrong in detail is said in the error's own words, in English: makers and offices search for them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from profiles.errors import (
+    AccessDenied,
+    HeadEndError,
+    IdentityMismatch,
+    LinkError,
+    LinkTimeout,
+    MeterBusy,
+    ProtocolError,
+    SecurityError,
+    SettingsError,
+    UnbelievableCounter,
+)
+
+EXPLANATIONS: Final = Path(__file__).with_name("explanations.toml")
+_KINDS: Final[tuple[tuple[type[HeadEndError], str], ...]] = (
+    (LinkTimeout, "silent"),
+    (LinkError, "no_link"),
+    (ProtocolError, "not_dlms"),
+    (UnbelievableCounter, "counter"),
+    (SecurityError, "not_trusted"),
+    (MeterBusy, "busy"),
+    (IdentityMismatch, "another_meter"),
+)
+
+
+def usual_language(environment: Mapping[str, str]) -> str:
+    """What LC_ALL, LC_MESSAGES or LANG say; English where they say another than ours."""
+    text = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    return "hi" if text.partition("_")[0] == "hi" else "en"
+
+
+def symptom(error: HeadEndError) -> str | None:
+    """Which explanation an error has; None where its own words say all."""
+    if isinstance(error, AccessDenied):
+        if error.asked.startswith("associate, HLS"):
+            return "wrong_secret"
+        return "association_refused" if error.asked.startswith("associate") else "not_allowed"
+    if isinstance(error, LinkError) and "is not known" in error.message:
+        return "no_such_host"
+    if isinstance(error, SettingsError):
+        return "no_key" if "HEADEND_" in error.remedy else None
+    return next((name for kind, name in _KINDS if isinstance(error, kind)), None)
+
+
+def explanation(error: HeadEndError, language: str) -> list[str]:
+    """Lines for a person: what failed, what it may be, what to try."""
+    lines = [f"headend: {error}"]
+    name = symptom(error)
+    if name is None:
+        return lines
+    words, of = _texts()["words"][language], _texts()[name][language]
+    lines += ["", of["what"], "", words["causes"]]
+    lines += [f"  {number}. {cause}" for number, cause in enumerate(of["causes"], 1)]
+    return [*lines, "", words["try"], *(f"  - {step}" for step in of["try"])]
+
+
+@cache
+def _texts() -> Mapping[str, Any]:
+    return tomllib.loads(EXPLANATIONS.read_text(encoding="utf-8"))

@@ -1,0 +1,125 @@
+"""`headend read` over links that break, are slow, or are interrupted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from bad_link import bad_link
+from screen import Screen
+from terminal import Meters, Terminal
+
+WEEK = ("--last", "7d")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Terminal, Meters]]:
+    terminal = Terminal(tmp_path_factory.mktemp("links"))
+    meters = terminal.meters(2, days=8)
+    keys = terminal.folder / "meter.toml"
+    row = meters.rows[0]
+    keys.write_text("\n".join(f'{name} = "{row[name]}"' for name in row if "key" in name or "secret" in name))
+    yield terminal, meters
+    meters.stop()
+    terminal.close()
+
+
+def truth(meters: Meters) -> dict[datetime, int]:
+    """Energy of the first meter, in mWh, by start."""
+    serial = meters.rows[0]["serial"]
+    with meters.expect.open() as lines:
+        return {
+            datetime.fromisoformat(row["start"]): int(row["wh_import"])
+            for row in csv.DictReader(lines)
+            if row["serial"] == serial
+        }
+
+
+def check_whole(meters: Meters, printed: str) -> None:
+    """Every interval of the week is there once, with its value."""
+    rows = json.loads(printed)["intervals"]
+    starts = [datetime.fromisoformat(row["start"]) for row in rows]
+    assert starts == sorted(set(starts))
+    known = truth(meters)
+    expected = [start for start in known if starts[0] <= start < meters.end]
+    assert [start for start in starts if start < meters.end] == sorted(expected)
+    assert len(expected) >= 7 * 96 - 1
+    for start, row in zip(starts, rows, strict=True):
+        if start < meters.end:
+            assert round(row["wh_import"] * 1000) == known[start]
+
+
+def test_a_link_that_breaks_five_times_in_one_read_costs_no_row_and_none_is_read_again(
+    place: tuple[Terminal, Meters],
+) -> None:
+    terminal, meters = place
+    arguments = ("block-load", *WEEK, "--json", "--keys", "meter.toml", "-v")
+    with bad_link(meters.address()) as whole:
+        check_whole(meters, terminal.run("read", whole.address, *arguments).stdout)
+    with bad_link(meters.address(), cuts=5, cut_after=whole.received // 5) as broken:
+        done = terminal.run("read", broken.address, *arguments)
+    assert broken.cuts_left == 0
+    check_whole(meters, done.stdout)
+    assert done.stderr.count("the link broke") == 5
+    assert done.stderr.count("what was read stays, the rest is read on") == 5
+    went_on = re.findall(r"reading on from (\S+ \S+),", done.stderr)
+    assert went_on == sorted(went_on)
+    assert len(set(went_on)) >= 2
+    # Read anew each time it would be five fifths more.
+    assert broken.received < whole.received * 1.9
+
+
+def test_a_break_while_rows_are_read_by_entry_costs_the_entry_alone(place: tuple[Terminal, Meters]) -> None:
+    terminal, meters = place
+    arguments = ("billing", "--json", "--keys", "meter.toml", "-v")
+    with bad_link(meters.address()) as whole:
+        said = json.loads(terminal.run("read", whole.address, *arguments).stdout)
+    with bad_link(meters.address(), cuts=1, cut_after=whole.received // 2) as broken:
+        done = terminal.run("read", broken.address, *arguments)
+    assert broken.cuts_left == 0
+    assert "reading billing" not in done.stderr.partition("the link broke")[2]
+    again = json.loads(done.stdout)
+    assert [row["billing_date"] for row in again["rows"]][:-1] == [row["billing_date"] for row in said["rows"]][:-1]
+    assert again["rows"][:-1] == said["rows"][:-1]
+
+
+def test_a_link_over_which_nothing_comes_any_more_is_given_up_with_exit_code_4(place: tuple[Terminal, Meters]) -> None:
+    terminal, meters = place
+    with bad_link(meters.address(), cuts=1, cut_after=10_000, dies=True) as broken:
+        done = terminal.run("read", broken.address, "block-load", *WEEK, "--keys", "meter.toml", "-v", exit_code=4)
+    assert done.stdout == ""
+    assert re.findall(r"attempt (\d) of 5", done.stderr) == ["1", "2", "3", "4", "5"]
+    assert "check host, port and firewall" in done.stderr
+
+
+def test_a_long_read_shows_rows_and_time_left_and_ctrl_c_leaves_the_meter_released(
+    place: tuple[Terminal, Meters],
+) -> None:
+    terminal, meters = place
+    with bad_link(meters.address(), octets_per_s=3000) as slow:
+        screen = Screen(terminal, "read", slow.address, "block-load", *WEEK, "--keys", "meter.toml")
+        screen.shows(r"block-load.*[1-9]\d*/67\d.*rows, left.*\d:\d\d:\d\d")
+        before = slow.sent
+        screen.types(b"\x03")
+        assert screen.ends() == 130
+        assert slow.sent > before, "the release"
+        assert slow.connections == 2
+    assert "intervals of 15 min" not in screen.seen
+    # It serves one at a time: who comes now is served.
+    done = terminal.run("read", meters.address(), "clock", "--json", "--keys", "meter.toml")
+    assert abs(json.loads(done.stdout)["rows"][0]["drift"]) < 60
+
+
+def test_a_slow_link_is_asked_for_few_rows_at_once(place: tuple[Terminal, Meters]) -> None:
+    terminal, meters = place
+    with bad_link(meters.address(), octets_per_s=4000) as slow:
+        trace = terminal.folder / "slow.trace"
+        done = terminal.run("read", slow.address, "block-load", "--last", "2d", "--json", "--keys", "meter.toml",
+                            "--trace", trace)  # fmt: skip
+    rows = json.loads(done.stdout)["intervals"]
+    assert timedelta(minutes=15) * len(rows) >= timedelta(days=2) - timedelta(minutes=30)
+    assert trace.read_text().count("\n# ") + trace.read_text().startswith("# ") == 2
