@@ -24,7 +24,7 @@ from headend.reading.tables import Readout
 from headend.reading.target import Target, target_of
 from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
-from profiles.errors import HeadEndError
+from profiles.errors import HeadEndError, SettingsError
 from profiles.loader import load_meter_type
 from profiles.meter_type import Association, MeterType
 
@@ -66,7 +66,12 @@ def read_meter(wanted: SingleRead, telling: Telling) -> Readout:
 async def _read(wanted: SingleRead, target: Target, telling: Telling, transcript: Transcript | None) -> Readout:
     type_name = wanted.meter_type or target.meter_type
     meter_type = load_meter_type(type_name or PRESUMED_TYPE)
-    kind = association_of(meter_type, target.address)
+    try:
+        kind = association_of(meter_type, target.address)
+    except SettingsError as error:
+        if type_name is None:
+            error.remedy += "; for a meter of another type, name it with --type"
+        raise
     sources = KeySources(wanted.key_file, {**target.keys, **wanted.given_keys}, wanted.ask)
     opener = _Opener(wanted, target, meter_type, kind, key_texts(sources, target.address, kind), transcript)
     telling.say(f"calling {target.address} as client {kind.client_sap}, {kind.name.replace('_', ' ')}")

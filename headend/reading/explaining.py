@@ -51,6 +51,8 @@ def symptom(error: HeadEndError) -> str | None:
         return "association_refused" if error.asked.startswith("associate") else "not_allowed"
     if isinstance(error, LinkError) and "is not known" in error.message:
         return "no_such_host"
+    if isinstance(error, LinkError) and "closed the connection" in error.message and error.asked == "associate":
+        return "hung_up"
     if isinstance(error, SettingsError):
         return "no_key" if "HEADEND_" in error.remedy else None
     return next((name for kind, name in _KINDS if isinstance(error, kind)), None)

@@ -214,7 +214,7 @@ def test_help_starts_at_once_and_every_command_teaches_by_an_example(terminal: T
     assert spent.children_user + spent.children_system - before.children_user - before.children_system < 1.0
     assert time.monotonic() - began < 30
     for command in ("demo", "run", "read", "simulate", "status", "meters", "db", "vault"):
-        assert re.search(rf"^│ {command} ", shown, re.MULTILINE)
+        assert re.search(rf"^  {command} ", shown, re.MULTILINE)
     for command in (
         *(["demo"], ["run"], ["read"], ["simulate"], ["status"], ["db", "migrate"], ["vault", "init"]),
         *(["meters", "import"], ["meters", "list"], ["meters", "unpark"]),

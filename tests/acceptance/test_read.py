@@ -207,7 +207,11 @@ def test_each_kind_of_failure_has_its_exit_code_and_a_remedy(terminal: Terminal,
     assert "is not before" in refusal(row["address"], 3, "--from", "now", "--to", "yesterday")
     assert "is not a time" in refusal(row["address"], 3, "--from", "last tuesday")
     assert "no meter type" in refusal(row["address"], 3, "--type", "is15959-9ph")
-    assert "has no association for client 99" in refusal(row["address"] + "?client=99", 3)
+    told = refusal(row["address"] + "?client=99", 3)
+    assert "has no association for client 99" in told
+    assert "name it with --type" in told
+    assert "closed the connection" in refusal(row["address"] + "?server=77", 4)
+    assert "object undefined" in refusal(row["address"], 7, "--type", "smr")
 
 
 def test_counters_are_kept_on_this_machine_and_never_come_twice(terminal: Terminal, meters: Meters) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import pty
 import re
+import threading
+import tty
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -123,3 +128,41 @@ def test_a_slow_link_is_asked_for_few_rows_at_once(place: tuple[Terminal, Meters
     rows = json.loads(done.stdout)["intervals"]
     assert timedelta(minutes=15) * len(rows) >= timedelta(days=2) - timedelta(minutes=30)
     assert trace.read_text().count("\n# ") + trace.read_text().startswith("# ") == 2
+
+
+@pytest.mark.parametrize("options", ["", "?information=128&window=1"])
+def test_every_kind_is_read_by_hdlc_too(place: tuple[Terminal, Meters], options: str) -> None:
+    terminal, meters = place
+    address = f"hdlc+{meters.address()}{options}"
+    said = json.loads(terminal.run("read", address, "all", "--last", "1d", "--json", "--keys", "meter.toml").stdout)
+    assert said["missing"] == []
+    assert said["serial"] == meters.rows[0]["serial"]
+    known = truth(meters)
+    for row in said["block-load"]["intervals"]:
+        start = datetime.fromisoformat(row["start"])
+        if start < meters.end:
+            assert round(row["wh_import"] * 1000) == known[start]
+
+
+def test_a_meter_is_read_through_a_probe_that_signs_on_by_mode_e(terminal: Terminal) -> None:
+    ours, theirs = pty.openpty()
+    served, probe = pty.openpty()
+    for end in (ours, theirs, served, probe):
+        tty.setraw(end)
+    threading.Thread(target=joined, args=(ours, served), daemon=True).start()
+    threading.Thread(target=joined, args=(served, ours), daemon=True).start()
+    meters = terminal.meters(1, "--serial", os.ttyname(theirs), "--mode-e")
+    row = meters.rows[0]
+    keys = terminal.folder / "probe.toml"
+    keys.write_text("\n".join(f'{name} = "{row[name]}"' for name in row if "key" in name or "secret" in name))
+    address = f"serial://{os.ttyname(probe)}?mode=e"
+    said = json.loads(terminal.run("read", address, "nameplate", "--json", "--keys", keys).stdout)
+    assert said["rows"][0]["serial_number"] == row["serial"]
+    meters.stop()
+
+
+def joined(one: int, other: int) -> None:
+    """Octets of one pseudo-terminal to another, until either is gone."""
+    with contextlib.suppress(OSError):
+        while octets := os.read(one, 1024):
+            os.write(other, octets)

@@ -317,6 +317,7 @@ KINDS = [
     errors.LinkTimeout("no answer", asked="associate"),
     errors.LinkError("connection refused"),
     errors.LinkError("x is not known"),
+    errors.LinkError("the meter closed the connection without an answer", asked="associate"),
     errors.ProtocolError("garbage"),
     errors.UnbelievableCounter("far above ours"),
     errors.SecurityError("bad tag"),
