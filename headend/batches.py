@@ -16,9 +16,10 @@ from typing import Final
 import structlog
 
 from drivers.reading import Layout
-from headend.registry import Contact, park, record_contacts
+from headend.registry import park, record_contacts
 from headend.store.counters import record_received
 from headend.store.database import Pool, borrow
+from headend.store.finished import Contact
 from headend.store.layouts import save_layouts
 from headend.store.rows import MeterIntervals
 from headend.store.writer import Writer, Written

@@ -23,10 +23,11 @@ from drivers.dlms.security import Key
 from drivers.reading import Layout, association_of, check_serial, read_invocation_counter, read_layout, read_profile
 from drivers.session import Session, open_session
 from headend.batches import Batches, Finished
-from headend.registry import Contact, Meter, load_meters
+from headend.registry import Meter, load_meters
 from headend.settings import Collection
 from headend.store import counters
 from headend.store.database import Connection, Pool, borrow
+from headend.store.finished import Contact
 from headend.store.layouts import load_layouts
 from headend.store.ledger import owed
 from headend.store.rows import UNIX_EPOCH, MeterIntervals, Source

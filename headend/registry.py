@@ -16,6 +16,7 @@ import structlog
 
 from headend.meter_list import MAX_FAULTS, Entry, MeterList
 from headend.store.database import Connection, store_errors
+from headend.store.finished import Contact
 from headend.store.statements import statement
 from headend.vault import NewKey, Vault
 from profiles.errors import SettingsError
@@ -64,15 +65,6 @@ class Imported:
             self.unchanged + other.unchanged,
             self.keys + other.keys,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """How a try to reach a meter ended: `error` is None when it answered as it should."""
-
-    meter_id: int
-    at: datetime
-    error: str | None = None
 
 
 async def import_meters(

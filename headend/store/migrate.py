@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 import structlog
+from procrastinate.schema import SchemaManager
 from psycopg import errors
 
 from headend.store.database import Connection, Edition, connect, edition, store_errors
@@ -74,6 +75,7 @@ async def migrate(dsn: str, *, zone: str | None = None, chunk_interval: timedelt
         form = _form_of(applied) or await _form_to_be(connection)
         for migration in _pending(applied, form):
             await _apply(connection, migration)
+        await _make_job_tables(connection)
         if zone is not None:
             await connection.execute("UPDATE utility SET zone = %(zone)s WHERE zone <> %(zone)s", {"zone": zone})
         if chunk_interval is not None and form == "timescaledb":
@@ -133,6 +135,14 @@ def _pending(applied: dict[int, tuple[str, str]], form: Form) -> Sequence[Migrat
                 retry=False,
             )
     return [migration for number, migration in sorted(known.items()) if number not in applied]
+
+
+async def _make_job_tables(connection: Connection) -> None:
+    """The tables of the job engine, as its package has them."""
+    cursor = await connection.execute("SELECT to_regclass('procrastinate_jobs') IS NULL")
+    if await cursor.fetchone() == (True,):
+        async with connection.transaction():
+            await connection.execute(SchemaManager.get_schema().encode())
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:

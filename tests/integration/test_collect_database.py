@@ -17,9 +17,9 @@ from field import DUE, Field, field
 from headend import batches, collect
 from headend.batches import Batches, Finished
 from headend.daemon import utc_now
-from headend.registry import Contact
 from headend.store import database
 from headend.store.database import Pool, connect
+from headend.store.finished import Contact
 from headend.store.migrate import migrate
 from headend.store.rows import MeterIntervals
 from headend.store.writer import PROFILE, Writer

@@ -10,8 +10,9 @@ import pytest
 
 from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout
-from headend.registry import Contact, Imported, find_meter, import_meters, load_meters, park, record_contacts, unpark
+from headend.registry import Imported, find_meter, import_meters, load_meters, park, record_contacts, unpark
 from headend.store.database import Connection
+from headend.store.finished import Contact
 from headend.store.layouts import load_layouts, save_layouts
 from headend.vault import Kek, Vault
 from profiles.errors import SettingsError
