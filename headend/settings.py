@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Collection as Names
+from datetime import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -67,12 +70,69 @@ class Vault(_Section):
 class Collection(_Section):
     cycle_s: Annotated[float, Field(gt=0, le=86400)] = 900
     segment: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    tick_s: Annotated[float, Field(gt=0, le=3600)] = 60
     max_open_sessions: Annotated[int, Field(ge=1, le=20_000)] = 500
+    max_segment_sessions: Annotated[int, Field(ge=1, le=20_000)] = 100
+    segments_at_once: Annotated[int, Field(ge=1, le=1000)] = 16
+    reserved_jobs: Annotated[int, Field(ge=1, le=100)] = 4
     new_sessions_per_s: Annotated[float, Field(gt=0, le=100_000)] = 200
     counter_reserve: Annotated[int, Field(ge=8, le=65536)] = 64
     counter_step: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] = 1_000_000
     session_timeout_s: Annotated[float, Field(gt=0, le=86400)] = 300
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
+    retry_after_s: Annotated[float, Field(gt=0, le=86400)] = 900
+
+
+Period = Annotated[float, Field(ge=60, le=366 * 86400)]
+"""Seconds from one time to the next."""
+
+
+class _Times(_Section):
+    """When meters are asked; None in an override: as otherwise."""
+
+    block_load_s: Period | None = None
+    block_load_pushed_s: Period | None = None
+    events_s: Period | None = None
+    instantaneous_s: Annotated[float, Field(ge=0, le=366 * 86400)] | None = None
+    clock_s: Period | None = None
+    nameplate_s: Period | None = None
+    daily_load_at: time | None = None
+    billing_at: time | None = None
+    billing_day: Annotated[int, Field(ge=1, le=28)] | None = None
+    spread_s: Annotated[float, Field(ge=0, le=86400)] | None = None
+
+
+class Override(_Times):
+    """Other times for some meters: those of meter types and segments with these names, as in file names (`*`)."""
+
+    types: tuple[str, ...] = ("*",)
+    segments: tuple[str, ...] = ("*",)
+
+
+class Schedules(_Times):
+    """When meters are asked for what, if nobody asks them before."""
+
+    block_load_s: Period = 3600
+    block_load_pushed_s: Period = 4 * 3600
+    events_s: Period = 4 * 3600
+    instantaneous_s: Annotated[float, Field(ge=0, le=366 * 86400)] = 0
+    clock_s: Period = 86400
+    nameplate_s: Period = 30 * 86400
+    daily_load_at: time = time(0, 30)
+    billing_at: time = time(1, 0)
+    billing_day: Annotated[int, Field(ge=1, le=28)] = 1
+    spread_s: Annotated[float, Field(ge=0, le=86400)] = 1800
+    override: tuple[Override, ...] = ()
+
+    def of(self, segment: str, types: Names[str]) -> Schedules:
+        """Those of a segment in which there are meters of these types: the first override that fits wins by key."""
+        changed: dict[str, Any] = {}
+        for each in self.override:
+            of_type = any(fnmatchcase(name, pattern) for name in types for pattern in each.types)
+            if of_type and any(fnmatchcase(segment, pattern) for pattern in each.segments):
+                given = each.model_dump(exclude_none=True, exclude={"types", "segments"})
+                changed = given | changed
+        return self.model_copy(update=changed | {"override": ()})
 
 
 class Log(_Section):
@@ -91,6 +151,7 @@ class Settings(BaseSettings):
     database: Database = Database()
     vault: Vault = Vault()
     collection: Collection = Collection()
+    schedules: Schedules = Schedules()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()
     """Type files beside the ones that come with the program."""

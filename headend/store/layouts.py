@@ -26,6 +26,19 @@ async def load_layouts(connection: Connection, meter_ids: Sequence[int], profile
     return {meter_id: _layout(objects, scalers, period) for meter_id, objects, scalers, period in rows}
 
 
+async def load_layouts_of(
+    connection: Connection, meter_ids: Sequence[int], profiles: Sequence[str]
+) -> dict[int, dict[str, Layout]]:
+    """By meter id and profile name, as far as there are any. Raises StoreError."""
+    found: dict[int, dict[str, Layout]] = {}
+    async with store_errors():
+        parameters = {"meters": sorted(set(meter_ids)), "profiles": list(profiles)}
+        cursor = await connection.execute(statement("layouts_of"), parameters)
+        for meter_id, profile, objects, scalers, period in await cursor.fetchall():
+            found.setdefault(meter_id, {})[profile] = _layout(objects, scalers, period)
+    return found
+
+
 async def save_layouts(connection: Connection, layouts: Mapping[int, Layout], profile: str, read_at: datetime) -> None:
     """Keep them, by meter id, in place of older ones; that of the block load profile sets the meter's interval.
 

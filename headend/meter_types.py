@@ -1,0 +1,50 @@
+"""The meter types that this head-end knows, each with the quirks of the maker and firmware of a meter.
+
+The one rule: a type is loaded once; a meter's own maker and firmware, once read, choose its quirks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from profiles.loader import load_for_nameplate, load_meter_type, meter_types
+from profiles.meter_type import MeterType
+
+
+class MeterTypes(Mapping[str, MeterType]):
+    """By name: those that come with the program, and `files`, which win. Raises SettingsError for a bad file."""
+
+    def __init__(self, files: tuple[Path, ...] = ()) -> None:
+        self._types = {name: load_meter_type(name) for name in meter_types()}
+        self._sources = {name: name for name in self._types}
+        for file in files:
+            loaded = load_meter_type(file)
+            self._types[loaded.name] = loaded
+            self._sources[loaded.name] = str(file)
+        self._with_quirks = cache(self._load)
+
+    def of(self, name: str, maker: str, firmware: str) -> MeterType:
+        """The type of a meter with this nameplate; KeyError where there is none of the name."""
+        return self._with_quirks(name, maker, firmware) if maker else self[name]
+
+    def __getitem__(self, name: str) -> MeterType:
+        if name in self._types:
+            return self._types[name]
+        base, _, quirks = name.partition("+")
+        if not quirks or base not in self._sources:
+            raise KeyError(name)
+        loaded = self._types[name] = load_meter_type(f"{self._sources[base]}+{quirks}")
+        return loaded
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._types)
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    def _load(self, name: str, maker: str, firmware: str) -> MeterType:
+        if "+" in name:
+            return self[name]  # an operator chose its quirks
+        return load_for_nameplate(self._sources[name], maker, firmware)
