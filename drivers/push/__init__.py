@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from drivers.push.arrival import Arrival, Route, title_of
 from drivers.push.opening import Cover, Push, open_push
-from drivers.push.policy import CLEAR, PushingMeter, PushPolicy
+from drivers.push.policy import CLEAR, PushingMeter, PushPolicy, keys_of
 from drivers.push.receiver import PushReceiver
 from drivers.push.window import WIDTH, Freshness, ReplayWindow, accept
 
@@ -24,6 +24,7 @@ __all__ = [
     "ReplayWindow",
     "Route",
     "accept",
+    "keys_of",
     "open_push",
     "title_of",
 ]

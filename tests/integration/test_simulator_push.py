@@ -16,10 +16,11 @@ from drivers.dlms import apdu, axdr
 from drivers.dlms.apdu import DataNotification, EventNotification
 from drivers.dlms.ciphering import protection_of
 from drivers.dlms.wrapper import wrap
-from drivers.push import Arrival, Push, PushingMeter, PushPolicy, PushReceiver, Route, open_push
+from drivers.push import Arrival, Push, PushingMeter, PushPolicy, PushReceiver, Route, keys_of, open_push
 from drivers.push.listener import serve_pushes
-from profiles.errors import AccessDenied, LinkError, SettingsError
-from profiles.meter_type import Association
+from profiles.errors import AccessDenied, LinkError, SecurityError, SettingsError
+from profiles.loader import load_meter_type, meter_types
+from profiles.meter_type import Association, Cover, MeterType, PushRules
 from profiles.objects import AttributeRef, MethodRef, Obis
 from simulators.event_log import POWER_RESTORED
 from simulators.meter import SimulatedMeter
@@ -113,6 +114,47 @@ async def test_the_cover_is_what_the_types_rules_say_where_nothing_else_is_asked
         assert found.counter == place.meter.next_counter() - 1
         assert found.notification.invoke_id == 1
         assert opened(place.meter, push(place.meter, "instant")).notification.invoke_id == 2
+
+
+CONTROLS: dict[Cover, int] = {
+    "clear": 0x00,
+    "authentication": 0x10,
+    "encryption": 0x20,
+    "authentication-and-encryption": 0x30,
+}
+
+
+@pytest.mark.parametrize("suite", [0, 1])
+@pytest.mark.parametrize("cover", CONTROLS)
+async def test_a_type_lets_in_the_cover_that_it_names_and_no_other(cover: Cover, suite: int) -> None:
+    async with one_meter() as place, listening(place) as headend:
+        rules = PushRules(covers=(cover,), counter_rises=cover != "encryption", keys_of="push")
+        keys = replace(place.meter.meter_type.associations["push"], security_control=0x30 | suite)
+        associations = {**place.meter.meter_type.associations, "push": keys}
+        place.meter.meter_type = replace(place.meter.meter_type, push_rules=rules, associations=associations)
+        policy = PushPolicy.of(place.meter.meter_type)
+        control = CONTROLS[cover] | suite if CONTROLS[cover] else 0
+        assert policy.controls == {control}
+        assert policy.constant_counter is (cover == "encryption")
+        headend.meter = registered(place.meter, policy)
+        await send_push(place.meter, [push(place.meter, "alert")], headend.destination(TCP), 64)
+        await headend.wait()
+        assert headend.kept[0].cover.control == control
+        for other in CONTROLS.keys() - {cover}:
+            with pytest.raises(SecurityError, match="is demanded"):
+                opened(place.meter, push(place.meter, "alert", push_kind(place.meter.meter_type, other)), policy)
+
+
+def test_the_rules_of_every_type_become_a_policy() -> None:
+    by_name = {name: PushPolicy.of(load_meter_type(name)) for name in meter_types()}
+    assert by_name["is15959-1ph"] == PushPolicy(frozenset({0x30}), confirmed=False)
+    assert by_name["idis"].confirmed
+    assert by_name["han-aidon"].controls == {0x00}
+    quirky = load_meter_type("is15959-1ph+encrypted-pushes-counter-zero")
+    assert PushPolicy.of(quirky) == PushPolicy(frozenset({0x20}), constant_counter=True, confirmed=False)
+    signed: MeterType = replace(quirky, push_rules=PushRules(covers=("clear", "encryption"), signed=True))
+    assert (PushPolicy.of(signed).controls, PushPolicy.of(signed).signed) == ({0x00, 0x20}, True)
+    assert keys_of(signed).name == signed.reading_association
 
 
 async def test_a_meter_may_encrypt_only_with_a_counter_that_stays_0() -> None:
