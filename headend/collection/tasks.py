@@ -15,6 +15,7 @@ from headend.settings import Schedules
 from profiles.meter_type import MeterType
 
 Task = Literal["block_load", "daily_load", "billing", "events", "instantaneous", "nameplate", "clock"]
+LoadTask = Literal["block_load", "daily_load"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 _SPREAD: Final = 1 << 32

@@ -6,6 +6,7 @@ that the meter refuses fails alone.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -227,11 +228,10 @@ class Visit:
         assert self.meter_type is not None
         said: dict[Obis, str] = {}
         if self.meter_type.of_kind("nameplate"):
-            rows = await reader.nameplate()
-            now = clock()
-            self._keep(rows, now)
-            for reading in self._profiles[-1:]:
-                said = {Obis.parse(key.split("/")[1]): str(value) for key, value in reading.values.items()}
+            with contextlib.suppress(AccessDenied):  # not for this association: what it says alone has to do
+                self._keep(await reader.nameplate(), clock())
+                for reading in self._profiles[-1:]:
+                    said = {Obis.parse(key.split("/")[1]): str(value) for key, value in reading.values.items()}
         maker = said.get(MAKER) or await _text(reader.session, self.meter_type.maker)
         firmware = said.get(FIRMWARE) or await _text(reader.session, self.meter_type.firmware)
         self._nameplate = Nameplate(self.meter.id, maker, "", firmware, clock())

@@ -1,0 +1,196 @@
+"""Planning: for many meters at once, what each is to be asked and what its session takes.
+
+The one rule: a fixed number of queries for any number of meters, and counters are spent in one committed update before
+the first frame goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from headend.collection.tasks import LoadTask, Task, least_age
+from headend.collection.visit import BLOCK_LOAD, DAILY_LOAD, Visit, VisitedMeter
+from headend.meter_types import MeterTypes
+from headend.settings import Collection as Limits
+from headend.settings import Schedules
+from headend.store import counters
+from headend.store.database import Connection, store_errors
+from headend.store.finished import EventMark
+from headend.store.layouts import load_layouts_of
+from headend.store.ledger import Owed, owed
+from headend.store.rows import Source
+from headend.store.statements import statement
+from headend.vault import KeyType, StoredKey, Vault
+from profiles.errors import HeadEndError, SecurityError, SettingsError
+from profiles.meter_type import MeterType, Profile
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of meters: `tasks`; `patient`: those that push are given time to; `source`: None where the age of
+    what is read says it; `ranges`: in place of what is owed of the block load."""
+
+    tasks: frozenset[Task]
+    patient: bool = False
+    source: Source | None = None
+    ranges: tuple[tuple[datetime, datetime], ...] = ()
+
+
+class Planner:
+    """Plans visits."""
+
+    def __init__(self, types: MeterTypes, vault: Vault, limits: Limits, schedules: Schedules) -> None:
+        self._types = types
+        self._vault = vault
+        self._limits = limits
+        self._schedules = schedules
+
+    async def meters(
+        self, connection: Connection, *, segment: int | None = None, meters: Sequence[int] = ()
+    ) -> list[VisitedMeter]:
+        """Those of a segment, or these, that are not parked. Raises StoreError."""
+        async with store_errors():
+            parameters = {"segment": segment, "meters": list(meters)}
+            cursor = await connection.execute(statement("visit_meters"), parameters)
+            return [VisitedMeter(*row) for row in await cursor.fetchall()]
+
+    async def plan(
+        self, connection: Connection, meters: Sequence[VisitedMeter], wanted: Wanted, title: bytes, now: datetime
+    ) -> list[Visit]:
+        """A visit for each meter that owes something, is due for something, or can't be asked. Raises StoreError."""
+        ids = [meter.id for meter in meters]
+        keys, faults = await self._keys(connection, ids)
+        visits = {meter.id: Visit(meter, self._type_of(meter), keys.get(meter.id, {})) for meter in meters}
+        for meter_id, visit in visits.items():
+            visit.source = wanted.source
+            visit.fault = faults.get(meter_id)
+            if visit.meter_type is None:
+                remedy = "see its file, and the setting meter_types"
+                what = f"meter type {visit.meter.meter_type} is not known"
+                visit.fault = SettingsError(what, asked="meter type", remedy=remedy)
+        await self._give_tasks(connection, visits, wanted, now)
+        asked = [visit for visit in visits.values() if visit.tasks or visit.fault]
+        await self._give_memory(connection, asked, title)
+        return asked
+
+    async def reserve(self, connection: Connection, visits: Sequence[Visit], title: bytes) -> None:
+        """Spend a run of counters for each of these that has a key, in one statement. Raises StoreError."""
+        by_key = {visit.key("encryption").id: visit for visit in visits if "encryption" in visit.keys}
+        if by_key:
+            runs = await counters.reserve(connection, list(by_key), title, self._limits.counter_reserve)
+            for key_id, run in runs.items():
+                mine = by_key[key_id].counters
+                mine.next, mine.end = run.next, run.end
+
+    def _type_of(self, meter: VisitedMeter) -> MeterType | None:
+        try:
+            return self._types.of(meter.meter_type, meter.maker, meter.firmware)
+        except KeyError:
+            return None
+
+    async def _keys(
+        self, connection: Connection, ids: Sequence[int]
+    ) -> tuple[dict[int, dict[KeyType, StoredKey]], dict[int, HeadEndError]]:
+        """The keys of these meters; one whose record was altered is a fault of its meter alone."""
+        try:
+            return await self._vault.get(connection, ids), {}
+        except SecurityError:
+            keys: dict[int, dict[KeyType, StoredKey]] = {}
+            faults: dict[int, HeadEndError] = {}
+            for meter_id in ids:
+                try:
+                    keys |= await self._vault.get(connection, [meter_id])
+                except SecurityError as error:
+                    faults[meter_id] = error.at(asked="keys")
+            return keys, faults
+
+    async def _give_tasks(
+        self, connection: Connection, visits: dict[int, Visit], wanted: Wanted, now: datetime
+    ) -> None:
+        """Tasks in the order in which they are done; the clock is read wherever anything else is."""
+        blocks = await self._owed(connection, visits, wanted, BLOCK_LOAD, now)
+        days = await self._owed(connection, visits, wanted, DAILY_LOAD, now)
+        for meter_id, visit in visits.items():
+            if visit.meter_type is None:
+                continue
+            has = {profile.kind for profile in visit.meter_type.profiles.values()}
+            visit.blocks, visit.days = blocks.get(meter_id, ()), days.get(meter_id, ())
+            due: list[Task] = ["block_load"] if visit.blocks else []
+            due += ["daily_load"] if visit.days else []
+            due += ["billing"] if "billing" in wanted.tasks & has else []
+            due += ["events"] if "events" in wanted.tasks and "event_log" in has else []
+            due += ["instantaneous"] if "instantaneous" in wanted.tasks & has else []
+            if "nameplate" in wanted.tasks or (due and visit.meter.identified_at is None):
+                due.insert(0, "nameplate")
+            if due or "clock" in wanted.tasks:
+                due.insert(0, "clock")
+            visit.tasks = due
+
+    async def _owed(
+        self, connection: Connection, visits: dict[int, Visit], wanted: Wanted, name: LoadTask, now: datetime
+    ) -> dict[int, tuple[tuple[datetime, datetime], ...]]:
+        """The ranges that are owed of a profile, by meter."""
+        if name not in wanted.tasks:
+            return {}
+        by_profile: dict[tuple[str, int], tuple[Profile, list[int]]] = {}
+        for meter_id, visit in visits.items():
+            for profile in visit.meter_type.of_kind(name) if visit.meter_type is not None else ():
+                if wanted.ranges and name == BLOCK_LOAD:
+                    continue
+                by_profile.setdefault((profile.name, profile.depth_days), (profile, []))[1].append(meter_id)
+        if wanted.ranges and name == BLOCK_LOAD:
+            return dict.fromkeys(visits, wanted.ranges)
+        found: dict[int, tuple[tuple[datetime, datetime], ...]] = {}
+        for profile, ids in by_profile.values():
+            for item in await owed(connection, ids, profile, now):
+                if not (wanted.patient and name == BLOCK_LOAD and self._may_wait(visits[item.meter_id], item, now)):
+                    found[item.meter_id] = item.ranges
+        return found
+
+    def _may_wait(self, visit: Visit, item: Owed, now: datetime) -> bool:
+        assert visit.meter_type is not None
+        return now - item.ranges[0][0] < least_age(visit.meter_type, self._schedules)
+
+    async def _give_memory(self, connection: Connection, visits: Sequence[Visit], title: bytes) -> None:
+        """What is known from earlier sessions: layouts, how far logs were read, counters."""
+        ids = [visit.meter.id for visit in visits]
+        names = {task for visit in visits for task in visit.tasks}
+        profiles = {
+            profile.name
+            for visit in visits
+            if visit.meter_type is not None
+            for profile in visit.meter_type.profiles.values()
+            if profile.kind in names or (profile.kind == "event_log" and "events" in names)
+        }
+        layouts = await load_layouts_of(connection, ids, sorted(profiles))
+        marks = await self._marks(connection, ids) if "events" in names else {}
+        billed = await self._billed(connection, ids) if "billing" in names else set()
+        key_ids = [visit.key("encryption").id for visit in visits if "encryption" in visit.keys]
+        highest = await counters.highest(connection, key_ids)
+        for visit in visits:
+            visit.layouts = layouts.get(visit.meter.id, {})
+            visit.marks = marks.get(visit.meter.id, {})
+            visit.closed_bills = visit.meter.id in billed
+            visit.highest = highest
+            if "encryption" in visit.keys:
+                visit.learn_counter = (visit.key("encryption").id, title) not in highest
+
+    async def _marks(self, connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, EventMark]]:
+        found: dict[int, dict[str, EventMark]] = {}
+        async with store_errors():
+            cursor = await connection.execute(statement("event_marks"), {"meters": list(ids)})
+            for row in await cursor.fetchall():
+                mark = EventMark(*row)
+                found.setdefault(mark.meter_id, {})[mark.log] = mark
+        return found
+
+    async def _billed(self, connection: Connection, ids: Collection[int]) -> set[int]:
+        async with store_errors():
+            cursor = await connection.execute(statement("bills_stored"), {"meters": list(ids)})
+            return {meter for (meter,) in await cursor.fetchall()}

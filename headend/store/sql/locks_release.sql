@@ -1,0 +1,1 @@
+SELECT count(*) FROM unnest(%(meters)b::int[]) AS meter WHERE pg_advisory_unlock(%(class)s, meter)
