@@ -262,7 +262,7 @@ class SessionHabit:
     """False: it does not know RLRQ; the link is closed instead."""
     one_at_a_time: bool = True
     pause_s: float = 0.0
-    """What it needs between the public association and the next."""
+    """What it needs between the public association and the next: a minute at most."""
     fresh_after_error: bool = False
     """After an error a long read fails until the association is opened anew: its block number is not reset."""
     image_resume: bool = True

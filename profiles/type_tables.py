@@ -225,7 +225,7 @@ def session_habit(keys: Keys) -> SessionHabit:
     made = SessionHabit(
         release=keys.flag("release", usual.release),
         one_at_a_time=keys.flag("one_at_a_time", usual.one_at_a_time),
-        pause_s=keys.number("pause_s", 0, 600, usual.pause_s),
+        pause_s=keys.number("pause_s", 0, 60, usual.pause_s),
         fresh_after_error=keys.flag("fresh_after_error", usual.fresh_after_error),
         image_resume=keys.flag("image_resume", usual.image_resume),
     )

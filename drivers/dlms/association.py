@@ -339,7 +339,7 @@ class Association:
                     self.kind, self.credentials, self.server_title, self.credentials.counters.take
                 )
             self._check_titles_differ()
-        self.last_received = self._last_received_of(self.server_title)
+        self.last_received = max(self.last_received, self._last_received_of(self.server_title))
         answer = apdu.decode(self._initiate_response(aare.user_information or b""))
         if isinstance(answer, apdu.ConfirmedServiceError):
             raise _clear_error(answer, "associate")
@@ -352,7 +352,7 @@ class Association:
         self.conformance = conformance
         self.server_max_pdu = max_pdu
         if self.kind.pre_established:
-            self.last_received = self._last_received_of(self.server_title)
+            self.last_received = max(self.last_received, self._last_received_of(self.server_title))
         take, dedicated = self.credentials.counters.take, self._dedicated_key
         self._protection = protection_of(self.kind, self.credentials, self.server_title, take, dedicated)
         if Conformance.GENERAL_BLOCK_TRANSFER in conformance:

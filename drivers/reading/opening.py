@@ -5,6 +5,7 @@ The one rule: what comes in clear is hearsay, and what comes from another meter 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from drivers.address import Address
@@ -25,7 +26,8 @@ async def read_invocation_counter(
 ) -> int:
     """The highest invocation counter the meter has seen of this association's clients, by the public client.
 
-    It comes in clear, so it is hearsay: the caller bounds what it may do to our own counter.
+    It comes in clear, so it is hearsay: the caller bounds what it may do to our own counter. Returns once the meter has
+    had the pause that its type asks for before the next association, a minute at most.
     """
     public = meter_type.associations.get("public")
     if public is None:
@@ -34,6 +36,7 @@ async def read_invocation_counter(
         value = axdr.decode(await session.get(AttributeRef(_DATA, counter, _VALUE)))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0xFFFF_FFFF:
         raise ProtocolError("the invocation counter is no 32-bit number", asked=f"get {counter}")
+    await asyncio.sleep(meter_type.session_habit.pause_s)
     return value
 
 

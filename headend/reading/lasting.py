@@ -67,6 +67,7 @@ class LastingSession(Session):
                     raise
             else:
                 self.breaks = 0
+                self.link = session.link
                 return answer
 
     async def _broke(self, error: HeadEndError) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from types_place import COMMISSIONED, Inhabited, expected_rows, inhabited, read_rows
 
+from drivers.address import parse_address
 from drivers.dlms import apdu, axdr
+from drivers.dlms.apdu import SelectedAttribute
 from drivers.dlms.profile_buffer import decode_capture_objects
-from drivers.reading import Reader, identify
+from drivers.reading import Reader, identify, read_invocation_counter
 from drivers.session import run
 from profiles.errors import AccessDenied, HeadEndError, MeterBusy, ProtocolError
 from profiles.loader import load_meter_type, meter_types
-from profiles.meter_type import MeterType
+from profiles.meter_type import MeterType, SessionHabit
 from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
 from profiles.push_readings import push_readings
 from profiles.quirks import quirks
@@ -224,17 +228,45 @@ async def test_a_meter_that_needs_a_pause_is_busy_until_then() -> None:
             assert (await reader.clock()).time is not None
 
 
-async def test_a_long_read_after_an_error_needs_a_new_association_where_meters_are_so() -> None:
+async def test_the_pause_is_made_before_the_counter_is_told() -> None:
+    """So it is made by who asks for the counter and then reads, though he knows nothing of it."""
+    async with inhabited(load_meter_type("is15959-1ph+pause-after-public")) as place:
+        meter = place.meter
+        address = parse_address(f"tcp://{meter.identity.host}:{place.server.port}")
+        counter = meter.meter_type.associations["utility_setting"].invocation_counter
+        assert counter is not None
+        for _ in range(2):
+            await read_invocation_counter(address, meter.meter_type, counter)
+            async with place.session("utility_setting") as session:
+                assert await session.get(STATUS)
+        patient = replace(meter.meter_type, session_habit=SessionHabit(pause_s=60))
+        told_before = meter.released_at
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await read_invocation_counter(address, patient, counter)
+        assert meter.released_at > told_before, "the counter was told, and the pause cut short"
+
+
+@pytest.mark.parametrize("also", ["", "+no-release"])
+async def test_the_association_is_opened_anew_for_a_long_read_after_an_error_where_meters_need_it(also: str) -> None:
     missing = AttributeRef(1, Obis(1, 2, 3, 4, 5), 2)
-    async with inhabited(load_meter_type("is15959-1ph+block-number-not-reset")) as place:
+    async with inhabited(load_meter_type(f"is15959-1ph+block-number-not-reset{also}")) as place:
         async with place.reader() as reader:
-            assert await reader.session.get(BLOCKS)
+            rows = await reader.session.get(BLOCKS)
             with pytest.raises(AccessDenied):
                 await reader.session.get(missing)
             with pytest.raises(ProtocolError, match="block"):
-                await reader.session.get(BLOCKS)
-        async with place.reader() as reader:
-            assert await reader.session.get(BLOCKS)
+                await run(reader.session.association.get(BLOCKS), reader.session.link)
+            assert await reader.session.get(BLOCKS) == rows
+            link = reader.session.link
+            assert await reader.session.get(BLOCKS) == rows
+            assert reader.session.link is link, "once is enough"
+        async with place.session("utility_setting") as session:
+            missed, _ = await session.get_list([SelectedAttribute(missing), SelectedAttribute(STATUS)])
+            assert missed.error
+            heard = session.association.last_received
+            assert await session.get(BLOCKS)
+            assert session.association.last_received > heard
 
 
 async def test_objects_that_only_some_makers_have_are_there() -> None:
