@@ -31,6 +31,8 @@ from simulators.server import MeterServer
 READER = METER_TYPE.associations["meter_reader"]
 BLOCK_LOAD = AttributeRef(7, Obis(1, 0, 99, 1, 0), 2)
 COUNTER = Obis(0, 0, 43, 1, 2)
+SHORT_S = 0.5
+"""How long an answer that never comes is waited for."""
 
 ENCRYPTED_ONLY = replace(READER, security_control=0x20)
 PROTECTIONS = {
@@ -68,6 +70,7 @@ class Scene:
     counters: CounterRange = field(default_factory=lambda: CounterRange(1, 10_000))
     pushed: list[bytes] = field(default_factory=list)
     heard: int = -1
+    timeout_s: float = 5.0
 
     @property
     def credentials(self) -> Credentials:
@@ -88,7 +91,7 @@ class Scene:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         async with open_session(
-            parse_address(self.proxy.address.replace("timeout=5", "timeout=2")),
+            parse_address(self.proxy.address.replace("timeout=5", f"timeout={self.timeout_s}")),
             self.meter_type,
             self.kind,
             self.credentials,
@@ -309,6 +312,7 @@ async def test_a_foreign_invoke_id_is_passed_over_and_the_right_answer_awaited(n
             waiting.append(answer)
             return [] if len(waiting) == 1 else waiting[-2:]
 
+        place.timeout_s = SHORT_S
         async with place.session() as session:
             place.proxy.tamper = one_late
             with pytest.raises(LinkTimeout):
@@ -333,6 +337,7 @@ async def test_a_push_in_the_middle_of_a_request_is_told_apart(name: str) -> Non
 @pytest.mark.parametrize("name", list(PROTECTIONS))
 async def test_silence_and_a_cut_link_end_in_time(name: str) -> None:
     async with scene(PROTECTIONS[name]) as place:
+        place.timeout_s = SHORT_S
         with pytest.raises(LinkTimeout):
             await attacked(place, silent)
         with pytest.raises(LinkError):
@@ -393,6 +398,7 @@ async def test_a_block_that_is_doubled_left_out_or_cut_is_refused(name: str, how
         async with place.session() as session:
             whole = await session.get(BLOCK_LOAD)
         assert len(whole) > 2000
+        place.timeout_s = SHORT_S
         async with place.session() as session:
             place.proxy.tamper = alter
             with pytest.raises((SecurityError, ProtocolError, LinkTimeout)):
