@@ -120,3 +120,9 @@ class StoreError(HeadEndError):
 
     exit_code = 10
     retry = True
+
+
+class SpoolError(StoreError):
+    """The spool is full, or its disk refuses: what came in stays where it is until there is room."""
+
+    usual_remedy = "make room on the disk of spool.folder, or raise spool.max_mb"

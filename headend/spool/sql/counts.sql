@@ -1,0 +1,1 @@
+SELECT kind, count(*) AS entries FROM entry WHERE error IS NULL GROUP BY kind

@@ -1,0 +1,1 @@
+SELECT kind, octets FROM entry WHERE id = :id

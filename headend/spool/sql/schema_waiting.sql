@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS entry_waiting ON entry (kind, id) WHERE error IS NULL

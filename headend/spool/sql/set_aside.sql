@@ -1,0 +1,1 @@
+UPDATE entry SET error = :error, failed_at = :failed_at WHERE id = :id
