@@ -13,18 +13,27 @@ from datetime import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
 import pydantic_settings
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from profiles.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "HEADEND_"
 DEFAULT_FILE = Path("/etc/headend/headend.toml")
+_PATHS = (
+    ("vault", "kek_file"),
+    ("database", "folder"),
+    ("spool", "folder"),
+    ("push", "mqtt_ca_file"),
+    ("push", "mqtt_certificate_file"),
+    ("push", "mqtt_key_file"),
+)
 
 
 class _Section(BaseModel):
@@ -135,6 +144,57 @@ class Schedules(_Times):
         return self.model_copy(update=changed | {"override": ()})
 
 
+def listening_place(text: str) -> str:
+    """`text`, if it is a place to listen at; else ValueError."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("tcp", "udp") and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        sound = False
+    if not sound or parts.path or parts.query or parts.username is not None:
+        raise ValueError("this is no place to listen at: write it as tcp://0.0.0.0:4059 or udp://[::]:4059")
+    return text
+
+
+class Push(_Section):
+    """Where meters push to, and what is borne of them."""
+
+    listen: tuple[Annotated[str, AfterValidator(listening_place)], ...] = ()
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_connections_per_source: Annotated[int, Field(ge=1, le=1_000_000)] = 250
+    idle_s: Annotated[float, Field(gt=0, le=86400)] = 900
+    message_s: Annotated[float, Field(gt=0, le=3600)] = 60
+    max_waiting: Annotated[int, Field(ge=100, le=1_000_000)] = 10_000
+    max_alarms_waiting: Annotated[int, Field(ge=100, le=1_000_000)] = 100_000
+    max_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 10_000
+    max_per_meter_minute: Annotated[float, Field(gt=0, le=60_000)] = 60
+    cached_meters: Annotated[int, Field(ge=1000, le=10_000_000)] = 50_000
+    cached_s: Annotated[float, Field(gt=0, le=86400)] = 300
+    max_discovered: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    mqtt_host: str = ""
+    """Empty: no pushes are taken from a broker."""
+    mqtt_port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    mqtt_topics: tuple[str, ...] = ("headend/push/#",)
+    mqtt_group: Annotated[str, Field(pattern=r"^[^/+#]*$")] = "headend"
+    """Of the shared subscription; empty: a subscription of its own."""
+    mqtt_client_id: str = ""
+    mqtt_username: str = ""
+    mqtt_password: SecretStr = SecretStr("")
+    mqtt_tls: bool = False
+    mqtt_ca_file: Path | None = None
+    mqtt_certificate_file: Path | None = None
+    mqtt_key_file: Path | None = None
+    mqtt_in_flight: Annotated[int, Field(ge=1, le=65535)] = 5000
+    mqtt_session_s: Annotated[int, Field(ge=0, le=0xFFFF_FFFE)] = 86400
+
+
+class Spool(_Section):
+    folder: Path = Path("/var/lib/headend/spool")
+    max_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 4096
+    min_free_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
+    """What is left free on its disk."""
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -152,6 +212,8 @@ class Settings(BaseSettings):
     vault: Vault = Vault()
     collection: Collection = Collection()
     schedules: Schedules = Schedules()
+    push: Push = Push()
+    spool: Spool = Spool()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()
     """Type files beside the ones that come with the program."""
@@ -197,7 +259,7 @@ def load_settings(file: Path | None) -> Settings:
 
 def _count_from(folder: Path, values: dict[str, Any]) -> None:
     """Relative paths of the file count from its folder; what is no path is left for the checks that follow."""
-    for section, key in (("vault", "kek_file"), ("database", "folder")):
+    for section, key in _PATHS:
         of = values.get(section)
         if isinstance(of, dict) and isinstance(of.get(key), str):
             of[key] = folder / of[key]
