@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from headend.cli import database, meters, vault
+from headend.cli import database, meters, spool, vault
 from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.raw import call, get, objects, profile, set_
@@ -76,6 +76,7 @@ app.command("status")(status)
 app.command("types")(types)
 app.add_typer(meters.app, name="meters")
 app.add_typer(database.app, name="db")
+app.add_typer(spool.app, name="spool")
 app.add_typer(vault.app, name="vault")
 
 

@@ -14,7 +14,7 @@ from headend.settings import Settings, load_settings
 from profiles.errors import SettingsError
 
 SAMPLE = Path(__file__).parents[2] / "config" / "headend.toml"
-SECTIONS = ("utility", "database", "vault", "collection", "log")
+SECTIONS = ("utility", "database", "vault", "collection", "spool", "log")
 SETTING = re.compile(r"(# )?[a-z_]+ = |\[[a-z]+\]$")
 """A line of the sample that sets a key, commented out or not, or begins a section."""
 Write = Callable[[str], Path]
