@@ -276,7 +276,7 @@ async def test_a_session_that_takes_too_long_is_ended(timescale_dsn: str) -> Non
     async with field(
         timescale_dsn, odd={BAD: Slow}, listed={BAD: {"address": "tcp://{host}:{port}?timeout=600"}}
     ) as place:
-        report = await place.cycle(session_timeout_s=5, attempts=1)
+        report = await place.cycle(session_timeout_s=2, attempts=1)
         assert (report.answered, report.failed) == (2, {"LinkTimeout": 1})
         assert await place.complete(GOOD) == [True, True]
-        assert (await place.status(BAD))["last_error"].startswith(f"{place.name(BAD)} · session: not done after 5 s (")
+        assert (await place.status(BAD))["last_error"].startswith(f"{place.name(BAD)} · session: not done after 2 s (")

@@ -74,17 +74,16 @@ async def test_a_half_open_connection_stands_though_nothing_is_heard_on_it() -> 
 
 
 async def test_now_and_then_an_answer_is_lost() -> None:
-    async with faulty(fault("loss", chance=0.2)) as place:
+    async with faulty(fault("loss", chance=0.15)) as place:
         got = lost = 0
-        while got + lost < 10:
+        while not (got and lost):
             try:
                 async with session(place, timeout_s=SHORT_S) as opened:
                     await value(opened, SERIAL)
                 got += 1
             except LinkTimeout:
                 lost += 1
-        assert got > 0
-        assert lost > 0
+        assert struck(place, "loss") >= lost, "a lost answer to a release is nobody's loss"
 
 
 async def test_answers_are_late_and_all_the_same_right() -> None:
