@@ -1,17 +1,19 @@
--- Moves watermarks past the slots that the meter no longer holds, and tells how many of those were never stored.
+-- What slots, owed until now, the meters no longer hold: spans, by the horizon before which they are lost. The watermarks
+-- concerned are locked until this transaction ends.
 WITH overdue AS (
-    SELECT w.meter_id, w.settled, m.interval_s, slot_from(%(horizon)s, m.interval_s) AS horizon
-    FROM watermark w JOIN meter m ON m.id = w.meter_id
-    WHERE w.meter_id = ANY (%(meters)b::int[]) AND w.profile = %(profile)s AND w.settled < slot_from(%(horizon)s, m.interval_s)
+    SELECT w.meter_id, w.settled, first_slot(%(profile)s, %(horizon)s, m.interval_s, z.zone) AS horizon
+    FROM watermark w JOIN meter m ON m.id = w.meter_id CROSS JOIN utility z
+    WHERE w.meter_id = ANY (%(meters)b::int[]) AND w.profile = %(profile)s
+      AND w.settled < first_slot(%(profile)s, %(horizon)s, m.interval_s, z.zone)
     ORDER BY w.meter_id
     FOR UPDATE OF w
-), moved AS (
-    UPDATE watermark w SET settled = next_unstored(o.meter_id, o.horizon)
-    FROM overdue o
-    WHERE w.meter_id = o.meter_id AND w.profile = %(profile)s
 )
-SELECT meter_id,
-       (extract(epoch FROM horizon - settled) / interval_s)::bigint
-       - (SELECT count(*) FROM interval_reading r
-          WHERE r.meter_id = overdue.meter_id AND r.ts >= overdue.settled AND r.ts < overdue.horizon)
-FROM overdue
+SELECT o.meter_id, lower(gap), upper(gap)
+FROM overdue o CROSS JOIN LATERAL unnest(
+    tstzmultirange(tstzrange(o.settled, o.horizon))
+    - coalesce((SELECT range_agg(tstzrange(s.starts, s.ends)) FROM stored_slot s
+                WHERE s.meter_id = o.meter_id AND s.profile = %(profile)s
+                  AND s.starts > o.settled - INTERVAL '1 day' AND s.starts < o.horizon), '{}')
+    - coalesce((SELECT range_agg(tstzrange(b.starts, b.ends)) FROM absence b
+                WHERE b.meter_id = o.meter_id AND b.profile = %(profile)s AND b.proven_at IS NOT NULL), '{}')) AS gap
+ORDER BY o.meter_id, gap

@@ -1,0 +1,45 @@
+-- Adds rows that were not there before to the counts of their days, without a look at the rows beside them: that is
+-- right where all of the day stands on the grid of the meter's present period, and nothing of it is absent or expired.
+-- Answers with the days that have to be counted from their rows.
+WITH new AS (
+    SELECT n.meter_id, local_day(n.first, z.zone) AS day, n.first, n.until, n.period, n.intervals, n.within_8h,
+           n.within_24h, z.zone
+    FROM unnest(%(meters)b::int[], %(first)b::timestamptz[], %(until)b::timestamptz[], %(period)b::int[],
+                %(intervals)b::int[], %(within_8h)b::int[], %(within_24h)b::int[])
+        AS n (meter_id, first, until, period, intervals, within_8h, within_24h)
+    CROSS JOIN utility z
+), placed AS MATERIALIZED (
+    SELECT n.meter_id, n.day, n.first, n.until, b.begins, b.ends, n.period, d.complete_at,
+           coalesce(d.stored, 0) + n.intervals AS stored,
+           coalesce(d.within_8h, 0) + n.within_8h AS within_8h, coalesce(d.within_24h, 0) + n.within_24h AS within_24h,
+           least(b.ends, greatest(b.begins, d.counted_until, n.until,
+                                  slot_begun('block_load', %(now)s, m.interval_s, n.zone))) AS counted_until,
+           n.period = m.interval_s AND n.first >= b.begins AND CASE
+               WHEN d.meter_id IS NULL THEN NOT EXISTS (
+                   SELECT FROM period_before p WHERE p.meter_id = n.meter_id AND p.until > b.begins)
+               ELSE d.interval_s IS NOT DISTINCT FROM n.period AND d.absent = 0 AND d.expired = 0
+           END AS plain
+    FROM new n
+    JOIN meter m ON m.id = n.meter_id
+    LEFT JOIN meter_day d ON d.meter_id = n.meter_id AND d.profile = 'block_load' AND d.day = n.day
+    CROSS JOIN LATERAL (
+        SELECT greatest(day_start(n.day, n.zone), first_slot('block_load', m.commissioned_at, m.interval_s, n.zone)) AS begins,
+               day_start(n.day + 1, n.zone) AS ends
+    ) b
+), judged AS (
+    SELECT p.*, extract(epoch FROM counted_until - begins)::int / period AS due
+    FROM placed p
+    WHERE plain
+), kept AS (
+    INSERT INTO meter_day AS d (meter_id, profile, day, counted_until, complete_at, interval_s, due, stored, absent,
+                                expired, within_8h, within_24h)
+    SELECT meter_id, 'block_load', day, counted_until,
+           CASE WHEN stored = due AND counted_until = ends THEN coalesce(complete_at, %(now)s) END,
+           period, due, stored, 0, 0, within_8h, within_24h
+    FROM judged
+    ORDER BY meter_id, day
+    ON CONFLICT (meter_id, profile, day) DO UPDATE
+    SET counted_until = EXCLUDED.counted_until, complete_at = EXCLUDED.complete_at, due = EXCLUDED.due,
+        stored = EXCLUDED.stored, within_8h = EXCLUDED.within_8h, within_24h = EXCLUDED.within_24h
+)
+SELECT meter_id, first, until FROM placed WHERE plain IS NOT TRUE

@@ -1,0 +1,15 @@
+-- Counts the days that spans of time touch.
+WITH touched AS (
+    SELECT DISTINCT s.meter_id, d::date AS day
+    FROM unnest(%(meters)b::int[], %(first)b::timestamptz[], %(until)b::timestamptz[]) AS s (meter_id, first, until)
+    CROSS JOIN utility z
+    CROSS JOIN generate_series(local_day(s.first, z.zone)::timestamp,
+                               local_day(s.until - INTERVAL '1 microsecond', z.zone), '1 day') AS d
+), task AS (
+    SELECT t.meter_id, t.day,
+           greatest(d.counted_until, slot_begun(%(profile)s, %(now)s, m.interval_s, z.zone)) AS until
+    FROM touched t JOIN meter m ON m.id = t.meter_id CROSS JOIN utility z
+    LEFT JOIN meter_day d ON d.meter_id = t.meter_id AND d.profile = %(profile)s AND d.day = t.day
+    ORDER BY t.meter_id, t.day
+)
+SELECT recount_days(%(profile)s, array_agg(meter_id), array_agg(day), array_agg(until), %(now)s) FROM task
