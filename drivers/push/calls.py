@@ -7,7 +7,7 @@ import asyncio
 from drivers.links.stream import Stream
 from drivers.push.arrival import Arrival
 from drivers.push.receiver import PushReceiver
-from drivers.push.reception import Limits, Reception
+from drivers.push.reception import Limits, Receiving
 from profiles.errors import HeadEndError, LinkError, LinkTimeout, ProtocolError, SecurityError
 
 
@@ -19,7 +19,7 @@ class Call:
     it is safe, in whatever order that comes.
     """
 
-    def __init__(self, stream: Stream, peer: str, reception: Reception) -> None:
+    def __init__(self, stream: Stream, peer: str, reception: Receiving) -> None:
         self._stream = stream
         self._peer = peer
         self._reception = reception

@@ -16,7 +16,7 @@ import structlog
 
 from drivers.push.arrival import Arrival
 from drivers.push.receiver import PushReceiver
-from drivers.push.reception import Reception
+from drivers.push.reception import Receiving
 from profiles.errors import HeadEndError, LinkError, ProtocolError, SecurityError
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class _Sender:
 class Datagrams(asyncio.DatagramProtocol):
     """One listening UDP socket. `dropped` counts datagrams and pushes that there was no room for."""
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Receiving) -> None:
         self.dropped = 0
         self._reception = reception
         self._limits = reception.limits
@@ -51,7 +51,7 @@ class Datagrams(asyncio.DatagramProtocol):
         return int(self._transport.get_extra_info("sockname")[1])
 
     @classmethod
-    async def open(cls, reception: Reception, host: str | None, port: int) -> list[Datagrams]:
+    async def open(cls, reception: Receiving, host: str | None, port: int) -> list[Datagrams]:
         """A socket for every address of `host`, or of this machine; LinkError where that can't be."""
         loop = asyncio.get_running_loop()
         opened: list[Datagrams] = []

@@ -14,7 +14,7 @@ from drivers.links.stream import Stream, TcpStream
 from drivers.links.transcript import TracedStream, Transcript
 from drivers.push.calls import Call
 from drivers.push.datagrams import Datagrams
-from drivers.push.reception import Limits, Lookup, OnPush, Reception
+from drivers.push.reception import Limits, Lookup, OnPush, Receiving, Reception
 
 PORT: Final = 4059
 """Registered for DLMS/COSEM, TCP and UDP."""
@@ -26,7 +26,7 @@ TranscriptOf = Callable[[str], Transcript]
 class PushListener:
     """Open sockets, what came in by them, and what was turned away."""
 
-    def __init__(self, reception: Reception, transcript_of: TranscriptOf | None = None) -> None:
+    def __init__(self, reception: Receiving, transcript_of: TranscriptOf | None = None) -> None:
         self._reception = reception
         self._transcript_of = transcript_of
         self._calls = Listener(

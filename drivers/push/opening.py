@@ -90,13 +90,18 @@ class Push:
         """Whether the counter is one of the dedicated key rather than the global one: each has its own window."""
         return self.cover.kind.ciphering in ("ded", "general-ded")
 
+    @property
+    def awaits_confirmation(self) -> bool:
+        """Whether the meter waits for a data-notification-confirm, and gets one."""
+        notification = self.notification
+        confirmed = isinstance(notification, DataNotification) and notification.confirmed
+        return confirmed and self.meter.policy.confirmed
+
     def confirmation(self) -> bytes | None:
         """The data-notification-confirm that the meter waits for, protected as its push was; None where it waits for
         none. To be sent when the push is safe. It takes a counter of ours; SecurityError where there is none."""
         notification = self.notification
-        if not isinstance(notification, DataNotification) or not notification.confirmed:
-            return None
-        if not self.meter.policy.confirmed:
+        if not self.awaits_confirmation or not isinstance(notification, DataNotification):
             return None
         plain = DataNotificationConfirm(notification.invoke_id).encode()
         return plain if self.protection is None else self.protection.protect(plain, self.transaction_id)

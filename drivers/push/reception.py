@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -54,6 +55,21 @@ class Limits:
     """For the other side to take what we send."""
     handle_s: float = 120.0
     """For a push to be looked up and kept."""
+
+
+class Receiving(Protocol):
+    """What connections and datagrams hand arrivals to. `kept`, `refused` and `failed` count as in `Reception`."""
+
+    limits: Limits
+    kept: int
+    refused: int
+    failed: int
+
+    async def handle(self, arrival: Arrival) -> bytes | None:
+        """Keep a push; what confirms it, or None. Raises as `Reception.handle`."""
+
+    def refuse(self, error: HeadEndError, peer: str) -> None:
+        """Count and tell what was refused."""
 
 
 class Reception:

@@ -19,6 +19,7 @@ from drivers.reading.selection import between
 from drivers.reading.values import ProfileRows, ValueColumn, rows_of
 from profiles.errors import SettingsError
 from profiles.events import Event, event
+from profiles.meter_type import MeterType
 from profiles.objects import Obis
 from profiles.table import ProfileTable
 
@@ -90,10 +91,14 @@ async def read_events(buffer: Buffer, since: Since, *, now: datetime) -> AsyncIt
 
 
 def _events(buffer: Buffer, table: ProfileTable) -> EventRows:
-    log = buffer.profile.event_log
+    return event_rows(rows_of(buffer, table), buffer.meter_type)
+
+
+def event_rows(rows: ProfileRows, meter_type: MeterType) -> EventRows:
+    """The rows of an event log, however they came, as its entries. SettingsError for another profile."""
+    log = rows.profile.event_log
     if log is None:
-        raise SettingsError(f"profile {buffer.profile.name} is no event log")
-    rows = rows_of(buffer, table)
+        raise SettingsError(f"profile {rows.profile.name} is no event log")
     code = rows.column(log.code) or _first(rows, lambda obis: obis[:4] == _CODES[:4])
     sequence = (log.sequence and rows.column(log.sequence)) or _first(
         rows, lambda obis: obis[:4] == _SEQUENCES[:4] and obis.e in _LOGS
@@ -102,7 +107,7 @@ def _events(buffer: Buffer, table: ProfileTable) -> EventRows:
     if code is not None and code.form == "number" and code.values.dtype.kind == "i":
         codes[code.known] = code.values[code.known]
     times = None if rows.stamp is None else rows.columns[rows.stamp]
-    return EventRows(log.group, rows, codes, times, sequence, buffer.meter_type.event_maker)
+    return EventRows(log.group, rows, codes, times, sequence, meter_type.event_maker)
 
 
 def _first(rows: ProfileRows, fits: Callable[[Obis], bool]) -> ValueColumn | None:
