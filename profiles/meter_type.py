@@ -234,7 +234,8 @@ class OutageHabit:
     logged_after_s: int = 0
     """Shorter outages are not in the event log."""
     last_gasp_by_module: bool = False
-    """The communication module, not the meter, says the last gasp and goes on until it is delivered."""
+    """The communication module, not the meter, says the last gasp and goes on until it is delivered. For
+    people to know: nothing here acts on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ class BufferHabit:
 
     newest_last: bool = True
     pauses_while_read: bool = False
-    """Nothing is captured while the block load is being read."""
+    """Nothing is captured while the block load is being read. For people to know: nothing here acts on it."""
     erased_by_new_period: bool = False
     """Changing the capture period clears the profile."""
     first_excluded: bool = False

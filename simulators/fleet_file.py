@@ -260,6 +260,9 @@ def _shares(keys: Keys, key: str) -> Mapping[str, float]:
 
 
 def _makers(keys: Keys) -> Mapping[str, float]:
+    """What share of the meters is of which maker; as many of each where the file does not say."""
+    if "makers" not in keys:
+        return MappingProxyType(dict.fromkeys(MAKERS_BY_FLAG, 1.0))
     makers = _shares(keys, "makers")
     for flag in makers:
         if flag not in MAKERS_BY_FLAG:

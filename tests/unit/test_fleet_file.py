@@ -182,6 +182,10 @@ def test_a_wrong_file_is_refused_by_line(tmp_path: Path, old: str, new: str, lin
     assert f"fleet.toml:{line}: " in caught.value.message if line else "fleet.toml" in caught.value.message
 
 
+def test_a_file_that_names_no_makers_has_as_many_of_each(tmp_path: Path) -> None:
+    assert small(tmp_path, "[makers]\nSMA = 1\n", "").makers == {"SMA": 1, "NRB": 1}
+
+
 def test_ratios_of_a_type_without_transformers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is15959-1ph is not connected through instrument transformers"):
         small(tmp_path, "[makers]", "[meter_types.is15959-1ph]\ncurrent_ratio = 10\n\n[makers]")
