@@ -230,8 +230,12 @@ class Intake:
         async with self._order:
             if await self._spool.waits(Finished):
                 return False
+            caught_up = self.behind
             self._behind.clear()
             self._current.set()
+        if caught_up:
+            log.info("caught_up")
+            await self._spool.shrink()
         return False
 
     async def _narrow(self, waiting: Sequence[Waiting[Finished]], failure: _Failure) -> bool:
