@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from profiles.meter_type import Deviation
 
+DAY_S: Final = 86_400
 SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 HOUR_US: Final = 60 * MINUTE_US
@@ -29,6 +30,9 @@ _NO_DEVIATION: Final = -0x8000
 _MAX_DEVIATION_MIN: Final = 14 * 60
 _DST_ACTIVE: Final = 0x80
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LAST_US: Final = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH_UTC) // _MICROSECOND
 _BAD: Final = -(1 << 60)
 """Stands in the tables below for a field that makes the whole date-time unusable: no sum of a date-time's parts that
 holds it once or more comes near a real instant, nor does it leave int64."""
@@ -107,6 +111,32 @@ def encode_local(utc: datetime, zone: str, deviation: Deviation) -> bytes:
             bytes((status,)),
         )
     )
+
+
+def later(moment: datetime, periods: int, period_s: int, zone: str) -> datetime:
+    """The moment so many periods later, in UTC; days are those of the zone, of 23 to 25 hours."""
+    if period_s % DAY_S == 0:
+        wall = moment.astimezone(ZoneInfo(zone)) + periods * timedelta(seconds=period_s)
+        return wall.astimezone(UTC)
+    return moment.astimezone(UTC) + periods * timedelta(seconds=period_s)
+
+
+def all_later(utc: NDArray[np.int64], periods: NDArray[np.int64], period_s: int, zone: str) -> NDArray[np.int64]:
+    """The same for a column of instants and how many periods later each, in µs since 1970 UTC.
+
+    Days are told apart from 1970 to 2200; further off they have 24 hours.
+    """
+    moved: NDArray[np.int64] = utc + periods * (period_s * SECOND_US)
+    if period_s % DAY_S == 0:
+        for row in np.flatnonzero((utc > 0) & (utc < _LAST_US) & (moved > 0) & (moved < _LAST_US)).tolist():
+            moved[row] = _later_us(int(utc[row]), int(periods[row]), period_s, zone)
+    return moved
+
+
+@lru_cache(maxsize=4096)
+def _later_us(utc: int, periods: int, period_s: int, zone: str) -> int:
+    """Kept, since the days of all meters of a zone begin together."""
+    return (later(_EPOCH_UTC + timedelta(microseconds=utc), periods, period_s, zone) - _EPOCH_UTC) // _MICROSECOND
 
 
 def _field(count: int, unit_us: int, *, wildcard: bool) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ interval says less than the meter did, its quality tells, and the meter's own oc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import IntFlag
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiles.channels import CHANNELS, COLUMNS, NO_UNIT, VAH, WH, Channel, V
-from profiles.datetimes import SECOND_US, instants
+from profiles.datetimes import SECOND_US, all_later, instants
 from profiles.errors import ProtocolError
 from profiles.meter_type import MeterType, Profile
-from profiles.objects import CaptureObject, Obis, ScalerUnit
+from profiles.objects import AttributeRef, CaptureObject, Obis, ScalerUnit
 from profiles.scaling import Scaled, exact, scale
 from profiles.table import Column, ProfileTable
 
@@ -51,6 +51,7 @@ class Quality(IntFlag):
     STAMP_INFERRED = 1 << 10
     """The row's date-time was null-data: one period after the row before."""
     CORRECTED = 1 << 11
+    """The type says that a scaler is wrong by a power of ten, which was put right."""
 
 
 NO_DATE_TIME: Final = "no valid date-time"
@@ -164,11 +165,12 @@ def _stamps(table: ProfileTable, clock: int, profile: Profile, meter_type: Meter
         place = np.delete(np.arange(table.rows + len(table.odd_rows)), [row for row, _ in table.odd_rows])
         last = np.maximum.accumulate(np.where(column.null, -1, np.arange(table.rows)))
         inferred = column.null & (last >= 0) & ok[last]
-        later = (place - place[last]) * interval_s * SECOND_US
-        utc, wall = (np.where(inferred, of[last] + later, of) for of in (utc, wall))
+        periods = place - place[last]
+        utc = np.where(inferred, all_later(utc[last], periods, interval_s, meter_type.zone), utc)
+        wall = np.where(inferred, wall[last] + periods * interval_s * SECOND_US, wall)
         ok, suspect = ok | inferred, np.where(inferred, suspect[last], suspect)
-    start = utc - interval_s * SECOND_US if profile.stamp == "end" else utc
-    return _Stamps(start, wall, ok, suspect, inferred)
+    before = np.full(table.rows, -1 if profile.stamp == "end" else 0)
+    return _Stamps(all_later(utc, before, interval_s, meter_type.zone), wall, ok, suspect, inferred)
 
 
 def _date_times(column: Column, rows: int) -> NDArray[np.uint8]:
@@ -247,6 +249,10 @@ def _rows(table: ProfileTable, clock: int, stamps: _Stamps, scalers: Scalers, pr
 
 
 def _add_column(rows: _Rows, column: int, captured: CaptureObject, scaler: ScalerUnit | None, profile: Profile) -> None:
+    correction = profile.corrections.get(AttributeRef(*captured[:3]), 0)
+    if scaler is not None and correction:
+        scaler = replace(scaler, scaler=scaler.scaler + correction)
+        rows.quality[:] |= Quality.CORRECTED
     values, null = rows.table.columns[column].values, rows.table.columns[column].null
     source = np.arange(rows.table.rows)
     if null is not None and profile.null_data == "repeat":

@@ -66,12 +66,13 @@ def push_readings(
 ) -> PushReadings:
     """The readings of a push's body.
 
-    `scalers` of profiles by name scale the columns that have none of their own. `learnt` has, by the push's name, the
-    object list of its push setup as the meter gave it, which wins over the type's columns. Raises ProtocolError for a
-    body that is none of the type's pushes, or has another number of columns.
+    `scalers`, by name, scale the columns that have none of their own: those of the profile that the push names, else
+    what there is under the push's own name, which is that of the profile it tells of. `learnt` has, by the push's name,
+    the object list of its push setup as the meter gave it, which wins over the type's columns. Raises ProtocolError for
+    a body that is none of the type's pushes, or has another number of columns.
     """
     push = push_of(meter_type, body)
-    known = (scalers or {}).get(push.scalers_of or "", {})
+    known = (scalers or {}).get(push.scalers_of or push.name, {})
     columns = push.columns
     if learnt and push.name in learnt:
         columns = _learnt(learnt[push.name], columns)
@@ -147,10 +148,15 @@ def _coded(
     column = named.get(obis)
     scaler_unit = _scaler_unit(stated)
     if scaler_unit is not None:
-        attribute = None if column is None else AttributeRef(*column.captured[:3])
+        attribute = _corrected(obis, push) if column is None else AttributeRef(*column.captured[:3])
         power = scaler_unit.scaler + (push.corrections.get(attribute, 0) if attribute else 0)
         return Reading(obis, attribute, value, exact(value, power), scaler_unit.unit)
     return Reading(obis, None, value) if column is None else _reading(column, value, push, scalers)
+
+
+def _corrected(obis: Obis, push: Push) -> AttributeRef | None:
+    """What the type's corrections name by this code, where no column does."""
+    return next((attribute for attribute in push.corrections if attribute.obis == obis), None)
 
 
 def _reading(column: Column, value: object, push: Push, scalers: Scalers) -> Reading:

@@ -6,7 +6,7 @@ more than the part that was on its way: what is left is asked for from there on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.reading.profile import Buffer
-from drivers.reading.selection import later, on_grid
+from drivers.reading.selection import on_grid
+from profiles.datetimes import later
 from profiles.intervals import IntervalBatch, Quality, intervals
-from profiles.meter_type import Profile
-from profiles.objects import AttributeRef, Obis, ScalerUnit
 from profiles.table import ProfileTable
 
 _MARGIN: Final = timedelta(days=1)
@@ -83,32 +82,16 @@ async def _by_entry(
 
 
 def _batch(buffer: Buffer, table: ProfileTable, now: datetime, earliest: datetime) -> IntervalBatch:
-    profile = buffer.profile
     batch = intervals(
         table,
-        _corrected(buffer.layout.scalers, profile),
-        profile,
+        buffer.layout.scalers,
+        buffer.profile,
         buffer.meter_type,
         interval_s=buffer.layout.capture_period_s,
         now=now,
         earliest=earliest,
     )
-    marks = Quality.CORRECTED if profile.corrections else Quality(0)
-    if not buffer.authenticated:
-        marks |= Quality.NOT_AUTHENTICATED
-    return _marked(batch, marks) if marks else batch
-
-
-def _corrected(
-    scalers: Mapping[tuple[int, Obis, int], ScalerUnit], profile: Profile
-) -> Mapping[tuple[int, Obis, int], ScalerUnit]:
-    """With the powers of ten by which the type says that the meter's are wrong."""
-    if not profile.corrections:
-        return scalers
-    return {
-        key: replace(one, scaler=one.scaler + profile.corrections.get(AttributeRef(*key), 0))
-        for key, one in scalers.items()
-    }
+    return batch if buffer.authenticated else _marked(batch, Quality.NOT_AUTHENTICATED)
 
 
 def _marked(batch: IntervalBatch, marks: Quality) -> IntervalBatch:

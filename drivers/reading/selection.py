@@ -15,12 +15,10 @@ from drivers.dlms.apdu import Conformance
 from drivers.dlms.association import Association
 from drivers.dlms.ciphering import overhead_of
 from drivers.reading.layout import Layout
-from profiles.datetimes import encode_local
+from profiles.datetimes import DAY_S, encode_local, later
 from profiles.errors import ProtocolError
 from profiles.meter_type import MeterType, Profile
 from profiles.objects import CaptureObject
-
-DAY_S: Final = 86_400
 
 _BLOCKS: Final = 32
 """APDUs of one answer: what a broken link can cost."""
@@ -55,14 +53,6 @@ def rows_at_once(association: Association, octets: int) -> int:
     if association.conformance & blocks:
         room = min(room * _BLOCKS, _MOST_OCTETS)
     return max(1, room // octets)
-
-
-def later(moment: datetime, periods: int, period_s: int, zone: str) -> datetime:
-    """The moment so many periods later, in UTC; days are those of the zone, of 23 to 25 hours."""
-    if period_s % DAY_S == 0:
-        wall = moment.astimezone(ZoneInfo(zone)) + periods * timedelta(seconds=period_s)
-        return wall.astimezone(UTC)
-    return moment.astimezone(UTC) + periods * timedelta(seconds=period_s)
 
 
 def on_grid(moment: datetime, period_s: int, zone: str) -> datetime:

@@ -198,14 +198,15 @@ def _values(
         return ValueColumn(captured, "other", _objects(column, null), null, none, np.zeros(len(null), np.int32))
     values, unread = numbers
     quality = np.zeros(len(null), np.int32)
-    exponent, unit = (given.scaler, given.unit) if given is not None else (0, None)
+    exponent, unit = (given.scaler, given.unit) if given is not None else (None, None)
     if owed and given is None:
         quality |= Quality.SCALER_ASSUMED
-        exponent, unit = (known.scaler or 0, known.unit) if known is not None else (0, None)
-    if (correction := profile.corrections.get(AttributeRef(*captured[:3]), 0)) and owed:
+        exponent, unit = (known.scaler, known.unit) if known is not None else (None, None)
+    correction = profile.corrections.get(AttributeRef(*captured[:3]), 0)
+    if exponent is not None and correction:
         quality |= Quality.CORRECTED
         exponent += correction
-    return ValueColumn(captured, "number", values, null, unread, quality, exponent, unit)
+    return ValueColumn(captured, "number", values, null, unread, quality, exponent or 0, unit)
 
 
 def _null(column: Column) -> Mask:

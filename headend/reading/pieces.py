@@ -15,13 +15,14 @@ from zoneinfo import ZoneInfo
 
 from drivers.dlms import axdr
 from drivers.reading import EventRows, LoadPart, Reader, identity
-from drivers.reading.selection import later, on_grid
+from drivers.reading.selection import on_grid
 from headend.reading.from_meter import events_table, load_table, rows_table, text_of
 from headend.reading.lasting import LastingSession
 from headend.reading.pace import Pace
 from headend.reading.span import Span
 from headend.reading.tables import Record, Table, length_of
 from headend.reading.telling import Telling
+from profiles.datetimes import later
 from profiles.errors import AccessDenied, LinkError, SettingsError
 from profiles.meter_type import Profile, ProfileKind
 from profiles.objects import AttributeRef, Obis

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
-from simulated import COMMISSIONED, NOW, one_meter, world_of_short_failures
+import pytest
+from simulated import COMMISSIONED, NOW, Place, one_meter, world_of_short_failures
 
 from drivers.reading import Reader, identify
 from profiles.intervals import Quality
@@ -14,6 +18,8 @@ from profiles.loader import load_meter_type
 from profiles.objects import Obis
 from simulators.expect import write_expected
 from simulators.fleet import Fleet
+from simulators.meter import simulated_meters
+from simulators.server import MeterServer
 
 
 async def test_a_meter_says_who_it_is_and_is_read_by_its_type_value_by_value() -> None:
@@ -68,3 +74,34 @@ async def test_a_meter_of_no_known_type_is_read_by_what_it_lists() -> None:
     assert set(events.codes.tolist()) == {101, 102}
     assert events.times is not None
     assert events.times.known.all()
+
+
+@pytest.mark.parametrize(
+    ("commissioned", "now", "hours"),
+    [
+        ("2026-03-26", "2026-04-01T06:07:30", [24, 24, 24, 23, 24, 24]),
+        ("2026-10-22", "2026-10-28T06:07:30", [24, 24, 24, 25, 24, 24]),
+    ],
+    ids=["to summer time", "to winter time"],
+)
+async def test_days_begin_at_local_midnight_when_the_clocks_change(
+    commissioned: str, now: str, hours: list[int]
+) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    first, present = (datetime.fromisoformat(text).replace(tzinfo=berlin) for text in (commissioned, now))
+    meter_type = replace(load_meter_type("smr"), zone="Europe/Berlin")
+    fleet = Fleet(7, 1, {"Bhopal city": 1}, first.astimezone(UTC))
+    server = MeterServer(simulated_meters(fleet, meter_type, lambda: present))
+    await server.start()
+    try:
+        async with Place(server).session(meter_type.reading_association) as session:
+            reader = Reader(session, meter_type, clock=lambda: present)
+            parts = [part async for part in reader.daily_load(first, present)]
+    finally:
+        await server.close()
+    starts = [datetime.fromtimestamp(us / 1e6, berlin) for part in parts for us in part.batch.start.tolist()]
+    assert [f"{start:%F %T}" for start in starts] == [f"{first + timedelta(days=day):%F} 00:00:00" for day in range(6)]
+    utc = [start.astimezone(UTC) for start in (*starts, starts[-1] + timedelta(days=1))]
+    assert [(end - start) / timedelta(hours=1) for start, end in pairwise(utc)] == hours
+    assert [part.outside for part in parts] == [0] * len(parts)
+    assert not any(part.batch.suspects for part in parts)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from types_place import COMMISSIONED, Inhabited, expected_rows, inhabited, read_rows
+from types_place import COMMISSIONED, NOW, Inhabited, expected_rows, inhabited, read_rows
 
 from drivers.address import parse_address
 from drivers.dlms import apdu, axdr
@@ -17,6 +17,7 @@ from drivers.dlms.profile_buffer import decode_capture_objects
 from drivers.reading import Reader, identify, read_invocation_counter
 from drivers.session import run
 from profiles.errors import AccessDenied, HeadEndError, MeterBusy, ProtocolError
+from profiles.intervals import Quality
 from profiles.loader import load_meter_type, meter_types
 from profiles.meter_type import MeterType, SessionHabit
 from profiles.objects import AttributeRef, CaptureObject, MethodRef, Obis
@@ -298,6 +299,35 @@ async def test_the_switch_is_logged_by_the_codes_that_the_maker_has_for_it() -> 
             async with place.reader() as reader:
                 parts = [part async for part in reader.events(meter_type.profiles[f"event_{log}"])]
             assert parts[0].codes[-1] == code
+
+
+@pytest.mark.parametrize("power", [-1, 2])
+async def test_a_scaler_that_is_stated_wrongly_is_put_right_in_every_profile(power: int) -> None:
+    """Of blocks as rows and as intervals, of days, bills and the values of this moment; nothing else is touched."""
+    energies = {AttributeRef(3, Obis(1, 0, 1, 29, 0), 2): power, AttributeRef(3, Obis(1, 0, 1, 8, 0), 2): power}
+    plain = TYPES["is15959-3ph"]
+    profiles = {name: replace(one, corrections=energies) for name, one in plain.profiles.items()}
+    async with inhabited(replace(plain, profiles=profiles)) as place:
+        batches = []
+        async with place.reader() as reader:
+            counted = await check_all_profiles(place, reader)
+            assert counted["block_load"] > 200
+            assert counted["billing"] == 1
+            (now,) = [one async for one in reader.rows(reader.profile("instantaneous"))]
+            marks = {int(one.quality[0]) for one in now.columns if AttributeRef(*one.captured[:3]) in energies}
+            assert marks == {Quality.CORRECTED}
+            batches.append([part.batch async for part in reader.block_load(NOW - timedelta(days=2), NOW)])
+        async with place.reader(plain) as reader:
+            batches.append([part.batch async for part in reader.block_load(NOW - timedelta(days=2), NOW)])
+        for right, wrong in zip(*batches, strict=True):
+            assert right.values["wh_import"].any()
+            assert (right.quality & Quality.CORRECTED).all()
+            assert not (wrong.quality & Quality.CORRECTED).any()
+            larger, smaller = (right, wrong) if power > 0 else (wrong, right)
+            whole = larger.values["wh_import"] // 10 ** abs(power)
+            assert abs(whole - smaller.values["wh_import"]).max() <= 1, "to the rounding of the channel"
+            for name in right.values.keys() - {"wh_import"}:
+                assert (right.values[name] == wrong.values[name]).all()
 
 
 def test_energies_of_a_push_are_off_by_ten_where_the_type_says_so() -> None:

@@ -15,13 +15,16 @@ from drivers.credentials import CounterRange
 from drivers.dlms import apdu, axdr
 from drivers.dlms.apdu import DataNotification, EventNotification
 from drivers.dlms.ciphering import protection_of
+from drivers.dlms.profile_buffer import decode_capture_objects
 from drivers.dlms.wrapper import wrap
 from drivers.push import Arrival, Push, PushingMeter, PushPolicy, PushReceiver, Route, keys_of, open_push
 from drivers.push.listener import serve_pushes
+from drivers.reading import Reader
 from profiles.errors import AccessDenied, LinkError, SecurityError, SettingsError
 from profiles.loader import load_meter_type, meter_types
 from profiles.meter_type import Association, Cover, MeterType, PushRules
 from profiles.objects import AttributeRef, MethodRef, Obis
+from profiles.push_readings import push_readings
 from simulators.event_log import POWER_RESTORED
 from simulators.meter import SimulatedMeter
 from simulators.push import event, in_blocks, push, push_kind
@@ -29,7 +32,7 @@ from simulators.push_sender import send_push
 from simulators.state import HDLC, TCP, UDP, Destination
 
 LIMIT_S = 30
-BLOCK_PUSH, ALERT_PUSH = Obis(0, 5, 25, 9, 0), Obis(0, 4, 25, 9, 0)
+BLOCK_PUSH, ALERT_PUSH, DAILY_PUSH = Obis(0, 5, 25, 9, 0), Obis(0, 4, 25, 9, 0), Obis(0, 6, 25, 9, 0)
 EVENT = AttributeRef(1, Obis(0, 0, 96, 11, 2), 2)
 POLICY = PushPolicy(frozenset({0x00, 0x10, 0x20, 0x30, 0x31, 0x32}))
 
@@ -305,6 +308,30 @@ async def test_a_long_push_arrives_in_blocks(service: int) -> None:
         said = await headend.wait()
         assert isinstance(said, axdr.Structure)
         assert said[3:] == block_values(place.meter)
+
+
+@pytest.mark.parametrize("quirk", ["", "+daily-push-off-by-ten"])
+async def test_a_push_whose_scaler_is_stated_wrongly_says_what_the_profile_says(quirk: str) -> None:
+    """The columns are what its push setup lists, the scalers those of the daily profile, as the meter gives both."""
+    async with one_meter() as place, listening(place) as headend:
+        place.meter.meter_type = meter_type = load_meter_type(f"is15959-1ph{quirk}")
+        async with place.session() as session:
+            reader = Reader(session, meter_type)
+            layout = (await reader.buffer(reader.profile("daily_load"))).layout
+            objects = await session.get(AttributeRef(40, DAILY_PUSH, 2))
+        await send_push(place.meter, [push(place.meter, "daily_load")], headend.destination(TCP), 64)
+        body = await headend.wait()
+        listed = {"daily_load": decode_capture_objects(objects)}
+        found = push_readings(meter_type, body, scalers={"daily_load": layout.scalers}, learnt=listed)
+        energy = next(one for one in found.readings if one.obis == Obis(1, 0, 1, 8, 0))
+        register = next(one for one in place.meter.columns.of(reader.profile("daily_load"), place.meter.identity.maker)
+                        if one.captured.obis == energy.obis)  # fmt: skip
+        assert register.scaler is not None
+        own = axdr.decode(place.meter.reading(register))
+        assert isinstance(own, int)
+        assert energy.number is not None
+        assert energy.number > 0
+        assert int(energy.number.scaleb(-register.scaler)) == own
 
 
 @pytest.mark.parametrize("service", [TCP, UDP])

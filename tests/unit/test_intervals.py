@@ -3,13 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from drivers.dlms import axdr
 from drivers.dlms.profile_buffer import decode_profile
+from profiles.datetimes import encode_local
 from profiles.errors import ProtocolError
 from profiles.intervals import (
     IN_THE_FUTURE,
@@ -155,6 +158,31 @@ def test_an_odd_row_counts_as_a_period_for_the_null_stamps_behind_it() -> None:
     batch = batch_of([row(5), axdr.structure(axdr.null()), null])
     assert batch.start.tolist() == [at(5), at(7)]
     assert [suspect.reason for suspect in batch.suspects] == [OTHER_COLUMNS]
+
+
+@pytest.mark.parametrize(("month", "day", "hours"), [(3, 28, (24, 23, 24)), (10, 24, (24, 25, 24))])
+@pytest.mark.parametrize("null", [False, True], ids=["stamped", "null after the first"])
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_days_are_counted_in_the_zone_of_the_type(
+    month: int, day: int, hours: tuple[int, ...], null: bool, end: Literal["start", "end"]
+) -> None:
+    """The clocks of Berlin change on 29 March and on 25 October 2026."""
+    berlin = ZoneInfo("Europe/Berlin")
+    days = [datetime(2026, month, day + number, tzinfo=berlin) for number in range(4)]
+    stamps = days[1:] if end == "end" else days[:-1]
+    cells = [axdr.octet_string(encode_local(one, "Europe/Berlin", "ignore")) for one in stamps]
+    cells = [axdr.null() if null and place else cell for place, cell in enumerate(cells)]
+    batch = batch_of(
+        [axdr.structure(cell, axdr.uint16(1), axdr.uint32(1)) for cell in cells],
+        profile=replace(PROFILE, stamp=end),
+        meter_type=replace(TYPE, zone="Europe/Berlin"),
+        interval_s=86_400,
+        now=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+    assert batch.start.tolist() == [int(one.timestamp()) * 1_000_000 for one in days[:-1]]
+    utc = [one.astimezone(UTC) for one in days]
+    assert tuple((b - a) / timedelta(hours=1) for a, b in pairwise(utc)) == hours
+    assert not batch.suspects
 
 
 def test_null_stamps_behind_one_that_is_no_date_time_are_suspects_too() -> None:

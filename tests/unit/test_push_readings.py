@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from drivers.dlms import apdu, axdr
 from profiles.errors import ProtocolError
 from profiles.loader import load_meter_type
-from profiles.objects import CaptureObject, Obis, ScalerUnit
+from profiles.objects import AttributeRef, CaptureObject, Obis, ScalerUnit
 from profiles.push_readings import push_of, push_readings
 from profiles.units import unit_symbol
 
@@ -102,3 +103,12 @@ def test_a_list_of_another_length_is_refused_and_not_shifted() -> None:
 def test_a_body_that_is_none_of_the_types_pushes_is_refused(body: object) -> None:
     with pytest.raises(ProtocolError, match="is none that a is15959-1ph meter sends"):
         push_of(load_meter_type("is15959-1ph"), body)
+
+
+def test_a_scaler_that_a_body_states_wrongly_is_put_right_though_no_column_names_the_object() -> None:
+    currents = {AttributeRef(3, Obis(1, 0, 31, 7, 0), 2): -2}
+    meter_type = load_meter_type("han-aidon")
+    push = replace(meter_type.pushes["list"], columns=(), corrections=currents)
+    pushed = push_readings(replace(meter_type, pushes={"list": push}), body_of("Aidon"))
+    assert scaled(pushed)["Current L1"] == (Decimal("0.013"), "A")
+    assert scaled(pushed)["Current L3"] == (Decimal("0.9"), "A")

@@ -17,7 +17,8 @@ from drivers.dlms.apdu import Conformance
 from drivers.dlms.association import Association
 from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout, guess_type
-from drivers.reading.selection import by_range, later, on_grid, row_octets, rows_at_once
+from drivers.reading.selection import by_range, on_grid, row_octets, rows_at_once
+from profiles.datetimes import later
 from profiles.errors import SettingsError
 from profiles.loader import load_meter_type, meter_types
 from profiles.objects import CaptureObject, Obis, ScalerUnit
