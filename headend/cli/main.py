@@ -15,6 +15,7 @@ import typer
 from headend.cli import database, meters, spool, vault
 from headend.cli.decode import decode
 from headend.cli.demo import demo
+from headend.cli.gaps import gaps
 from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.run import run, status
@@ -73,6 +74,7 @@ app.command("objects")(objects)
 app.command("decode")(decode)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
+app.command("gaps")(gaps)
 app.command("types")(types)
 app.add_typer(meters.app, name="meters")
 app.add_typer(database.app, name="db")

@@ -53,8 +53,7 @@ def _columns(covered: Sequence[Covered]) -> dict[str, Any]:
 
 async def _keep(connection: Connection, profile: str, spans: Sequence[tuple[Any, ...]], now: datetime) -> None:
     meters, starts, ends, first_seen, proven_at = (list(column) for column in zip(*spans, strict=True))
-    parameters: dict[str, Any] = {"meters": sorted(set(meters)), "profile": profile}
-    await connection.execute(statement("absence_forget"), parameters)
+    await connection.execute(statement("absence_forget"), {"meters": sorted(set(meters)), "profile": profile})
     await connection.execute(
         statement("absence_keep"),
         {
@@ -69,6 +68,5 @@ async def _keep(connection: Connection, profile: str, spans: Sequence[tuple[Any,
     proven = [(meter, start, end) for meter, start, end, _, at in spans if at is not None]
     if proven:
         of, first, until = (list(column) for column in zip(*proven, strict=True))
-        await connection.execute(statement("settle"), parameters | {"meters": sorted(set(of))})
         await recount_days(connection, profile, of, first, until, now)
         log.info("slots_absent", profile=profile, meters=len(set(of)), spans=len(proven))

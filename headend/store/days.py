@@ -38,11 +38,15 @@ async def recount_days(
 ) -> None:
     """Count the days that spans touch, from rows and absences: span k is [first[k], until[k]) of meter_ids[k].
 
-    `profile`: block_load or daily_load. Days are the utility's.
+    `profile`: block_load or daily_load. Days are the utility's. The watermarks move over what is settled now.
     """
-    if len(meter_ids):
-        parameters = {"profile": profile, "meters": meter_ids, "first": first, "until": until, "now": now}
-        await connection.execute(statement("recount_days"), parameters)
+    if not len(meter_ids):
+        return
+    parameters = {"profile": profile, "meters": meter_ids, "first": first, "until": until, "now": now}
+    await connection.execute(statement("recount_days"), parameters)
+    parameters["meters"] = np.unique(np.asarray(meter_ids, np.int32))
+    await connection.execute(statement("make_watermarks"), parameters)
+    await connection.execute(statement("settle"), parameters)
 
 
 async def count_new(connection: Connection, rows: Rows, now: datetime) -> None:

@@ -85,6 +85,5 @@ async def _expire(connection: Connection, meters: list[int], profile: str, horiz
             return
         of, first, until = (list(column) for column in zip(*lost, strict=True))
         await connection.execute(statement("expire_keep"), parameters | {"meters": of, "first": first, "until": until})
-        await connection.execute(statement("settle"), parameters | {"meters": sorted(set(of))})
         await recount_days(connection, profile, of, first, until, now)
     log.warning("slots_expired", profile=profile, meters=len(set(of)), spans=len(lost))

@@ -209,16 +209,16 @@ DECLARE
     task       record;
 BEGIN
     FOREACH of_profile IN ARRAY ARRAY['block_load', 'daily_load'] LOOP
-        WITH span AS (
-            SELECT s.meter_id, s.starts, s.starts AS last FROM stored_slot s
+        WITH known AS (
+            SELECT s.meter_id, local_day(s.starts, z.zone) AS day
+            FROM stored_slot s CROSS JOIN utility z
             WHERE s.meter_id = ANY (meters) AND s.profile = of_profile
-            UNION ALL
-            SELECT a.meter_id, a.starts, a.ends - INTERVAL '1 microsecond' FROM absence a
+            UNION
+            SELECT a.meter_id, d::date
+            FROM absence a CROSS JOIN utility z
+            CROSS JOIN generate_series(local_day(a.starts, z.zone)::timestamp,
+                                       local_day(a.ends - INTERVAL '1 microsecond', z.zone), '1 day') AS d
             WHERE a.meter_id = ANY (meters) AND a.profile = of_profile AND a.proven_at IS NOT NULL
-        ), known AS (
-            SELECT DISTINCT s.meter_id, d::date AS day
-            FROM span s CROSS JOIN utility z
-            CROSS JOIN generate_series(local_day(s.starts, z.zone)::timestamp, local_day(s.last, z.zone), '1 day') AS d
         ), counted AS (
             SELECT d.meter_id, d.day, slot_begun(of_profile, d.counted_until, m.interval_s, z.zone) AS until
             FROM meter_day d JOIN meter m ON m.id = d.meter_id CROSS JOIN utility z
@@ -239,6 +239,14 @@ BEGIN
 END $$;
 CREATE TRIGGER utility_zone AFTER UPDATE OF zone ON utility FOR EACH ROW WHEN (OLD.zone <> NEW.zone)
 EXECUTE FUNCTION recount_in_new_zone();
+
+CREATE FUNCTION recount_from_commissioning() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM recount_meters(ARRAY[NEW.id]);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER meter_commissioned AFTER UPDATE OF commissioned_at ON meter FOR EACH ROW
+WHEN (OLD.commissioned_at <> NEW.commissioned_at) EXECUTE FUNCTION recount_from_commissioning();
 
 CREATE FUNCTION ledger_day(of_profile text, of_day date, at timestamptz)
 RETURNS TABLE (meter_id int, meter text, division text, due bigint, stored int, absent int, expired int, within_8h int, within_24h int)
@@ -263,24 +271,32 @@ LANGUAGE sql STABLE AS $$
     WHERE of_profile = 'block_load' OR EXISTS (SELECT FROM watermark w WHERE w.meter_id = m.id AND w.profile = of_profile)
 $$;
 
-CREATE FUNCTION owed_interval(at timestamptz)
-RETURNS TABLE (meter text, division text, starts_at timestamptz, ends_at timestamptz) LANGUAGE sql STABLE AS $$
-    -- What of the block load is owed at a moment: spans of time without a reading, from what is settled on.
-    WITH asked AS (
-        SELECT m.id, m.name, m.division, z.zone, m.interval_s,
-               coalesce(w.settled, first_slot('block_load', m.commissioned_at, m.interval_s, z.zone)) AS first,
-               slot_begun('block_load', at, m.interval_s, z.zone) AS until
-        FROM meter m CROSS JOIN utility z LEFT JOIN watermark w ON w.meter_id = m.id AND w.profile = 'block_load'
-    )
-    SELECT a.name, a.division, lower(gap), upper(gap)
-    FROM asked a CROSS JOIN LATERAL unnest(
+CREATE FUNCTION owed_spans(of_profile text, at timestamptz)
+RETURNS TABLE (meter_id int, meter text, division text, starts_at timestamptz, ends_at timestamptz)
+LANGUAGE sql STABLE AS $$
+    -- What is owed of a profile at a moment: spans of time without row or proven absence, from what is settled on.
+    SELECT a.id, a.name, a.division, lower(gap), upper(gap)
+    FROM (
+        SELECT m.id, m.name, m.division,
+               coalesce(w.settled, first_slot(of_profile, m.commissioned_at, m.interval_s, z.zone)) AS first,
+               slot_begun(of_profile, at, m.interval_s, z.zone) AS until
+        FROM meter m CROSS JOIN utility z LEFT JOIN watermark w ON w.meter_id = m.id AND w.profile = of_profile
+        WHERE w.meter_id IS NOT NULL OR of_profile = 'block_load'
+    ) a
+    CROSS JOIN LATERAL unnest(
         tstzmultirange(tstzrange(a.first, a.until))
         - coalesce((SELECT range_agg(tstzrange(s.starts, s.ends)) FROM stored_slot s
-                    WHERE s.meter_id = a.id AND s.profile = 'block_load'
-                      AND s.starts > a.first - make_interval(secs => a.interval_s) AND s.starts < a.until), '{}')
+                    WHERE s.meter_id = a.id AND s.profile = of_profile
+                      AND s.starts > a.first - INTERVAL '1 day' AND s.starts < a.until), '{}')
         - coalesce((SELECT range_agg(tstzrange(b.starts, b.ends)) FROM absence b
-                    WHERE b.meter_id = a.id AND b.profile = 'block_load' AND b.proven_at IS NOT NULL), '{}')) AS gap
+                    WHERE b.meter_id = a.id AND b.profile = of_profile AND b.proven_at IS NOT NULL), '{}')) AS gap
     WHERE a.first < a.until
+$$;
+
+CREATE FUNCTION owed_interval(at timestamptz)
+RETURNS TABLE (meter text, division text, starts_at timestamptz, ends_at timestamptz) LANGUAGE sql STABLE AS $$
+    -- What of the block load is owed at a moment, gap by gap.
+    SELECT meter, division, starts_at, ends_at FROM owed_spans('block_load', at)
 $$;
 
 CREATE VIEW sla_day AS
