@@ -11,12 +11,12 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
 
 from headend.collect import Collector, Report
+from headend.meter_types import MeterTypes
 from headend.settings import Settings
 from headend.store.database import edition, open_pool
 from headend.store.embedded import EmbeddedPostgres
@@ -24,7 +24,6 @@ from headend.store.migrate import migrate
 from headend.store.writer import Writer
 from headend.vault import Vault, load_kek
 from profiles.errors import SettingsError, StoreError
-from profiles.loader import load_meter_type, meter_types
 from profiles.meter_type import MeterType
 
 GRACE_S: Final = 20.0
@@ -42,11 +41,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def load_types(settings: Settings) -> dict[str, MeterType]:
+def load_types(settings: Settings) -> MeterTypes:
     """Every meter type by name: those that come with the program, and the settings' files, which win. SettingsError."""
-    known = [load_meter_type(name) for name in meter_types()]
-    known += [load_meter_type(Path(file)) for file in settings.meter_types]
-    return {each.name: each for each in known}
+    return MeterTypes(settings.meter_types)
 
 
 @contextlib.contextmanager

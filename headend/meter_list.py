@@ -6,7 +6,7 @@ line; those marked * must be there and filled:
     name*             what people call the meter; the identity under which it is found again
     serial*           as on its nameplate
     address*          tcp://host:4059
-    meter_type*       a type that the program knows, such as is15959-1ph
+    meter_type*       a type that the program knows, such as is15959-1ph, or with quirks is15959-1ph+no-release
     commissioned_at*  when its first interval began: 2026-01-01, 2026-01-01T00:00 (local time) or with +05:30
     division          organisational unit, for reports
     system_title      16 hex digits
@@ -135,15 +135,20 @@ class MeterList:
             if column == "meter_type":
                 return self._known_type(text)
             if column == "commissioned_at":
-                return _moment(text, self._types.get(row.get("meter_type", "")))
+                name = row.get("meter_type", "")
+                known = name in self._types
+                return _moment(text, self._types[name] if known else None)
             return _PARSERS.get(column, str)(text)
         except SettingsError as error:
             self.fault(line, column, str(error))
             return None
 
     def _known_type(self, text: str) -> str:
-        if text not in self._types:
-            raise SettingsError(f"no meter type {text!r} is known", remedy=f"known: {', '.join(sorted(self._types))}")
+        try:
+            self._types[text]
+        except KeyError:
+            known = ", ".join(sorted(self._types))
+            raise SettingsError(f"no meter type {text!r} is known", remedy=f"known: {known}") from None
         return text
 
     def _check_unique(self, line: int, row: Mapping[str, str]) -> None:

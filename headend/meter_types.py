@@ -6,9 +6,9 @@ The one rule: a type is loaded once; a meter's own maker and firmware, once read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
+from profiles.errors import SettingsError
 from profiles.loader import load_for_nameplate, load_meter_type, meter_types
 from profiles.meter_type import MeterType
 
@@ -23,13 +23,15 @@ class MeterTypes(Mapping[str, MeterType]):
             loaded = load_meter_type(file)
             self._types[loaded.name] = loaded
             self._sources[loaded.name] = str(file)
-        self._with_quirks = cache(self._load)
 
     def of(self, name: str, maker: str, firmware: str) -> MeterType:
         """The type of a meter with this nameplate; KeyError where there is none of the name."""
-        return self._with_quirks(name, maker, firmware) if maker else self[name]
+        if not maker or "+" in name:  # an operator chose its quirks
+            return self[name]
+        return load_for_nameplate(self._sources[name], maker, firmware)
 
     def __getitem__(self, name: str) -> MeterType:
+        """Also `name+quirk`. SettingsError for a quirk that is none of the type."""
         if name in self._types:
             return self._types[name]
         base, _, quirks = name.partition("+")
@@ -38,13 +40,14 @@ class MeterTypes(Mapping[str, MeterType]):
         loaded = self._types[name] = load_meter_type(f"{self._sources[base]}+{quirks}")
         return loaded
 
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and self[name] is not None
+        except (KeyError, SettingsError):
+            return False
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._types)
 
     def __len__(self) -> int:
         return len(self._types)
-
-    def _load(self, name: str, maker: str, firmware: str) -> MeterType:
-        if "+" in name:
-            return self[name]  # an operator chose its quirks
-        return load_for_nameplate(self._sources[name], maker, firmware)

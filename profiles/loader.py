@@ -7,7 +7,9 @@ other value replaces.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, get_args
@@ -17,7 +19,7 @@ from profiles import type_tables as tables
 from profiles.errors import SettingsError
 from profiles.events import makers
 from profiles.meter_type import Deviation, MeterType
-from profiles.quirks import Quirk, matching_quirks, quirk_named
+from profiles.quirks import matching_quirks, quirk_named
 from profiles.toml_file import Source
 from profiles.type_checks import check
 from profiles.type_file import Keys
@@ -26,6 +28,8 @@ _TYPES: Final = Path(__file__).with_name("types")
 _DEVIATIONS: Final[tuple[Deviation, ...]] = get_args(Deviation)
 _MOST_ANCESTORS: Final = 5
 _WITH_QUIRK: Final = "+"
+_KEPT_NAMEPLATES: Final = 4096
+_KEPT_TYPES: Final = 256
 
 
 def meter_types() -> list[str]:
@@ -40,15 +44,29 @@ def load_meter_type(name_or_path: str | Path) -> MeterType:
     without its ending. Raises SettingsError, naming file, line and key.
     """
     name, *quirks = str(name_or_path).split(_WITH_QUIRK)
-    return _with_quirks(name, [quirk_named(quirk) for quirk in quirks])
+    return _with_quirks(name, quirks)
 
 
+@lru_cache(maxsize=_KEPT_NAMEPLATES)
 def load_for_nameplate(name: str, maker: str, firmware: str) -> MeterType:
-    """The meter type `name` with every quirk that is known of this maker's meters with this firmware."""
-    return _with_quirks(name, matching_quirks(name, maker, firmware))
+    """The meter type `name`, with the quirks that it names and every one that is known of this maker's meters with this
+    firmware. Raises SettingsError.
+
+    To be asked for each meter of a fleet: what was loaded is kept, and one for all that are alike. A file that has
+    changed since is not read again.
+    """
+    base, *chosen = name.split(_WITH_QUIRK)
+    found = matching_quirks(Path(base).stem if base.endswith(".toml") else base, maker, firmware)
+    return _kept(base, tuple(dict.fromkeys((*chosen, *(quirk.name for quirk in found)))))
 
 
-def _with_quirks(name: str, quirks: list[Quirk]) -> MeterType:
+@lru_cache(maxsize=_KEPT_TYPES)
+def _kept(name: str, quirks: tuple[str, ...]) -> MeterType:
+    return _with_quirks(name, quirks)
+
+
+def _with_quirks(name: str, names: Sequence[str]) -> MeterType:
+    quirks = [quirk_named(quirk) for quirk in dict.fromkeys(names)]
     path = Path(name)
     if path.suffix != ".toml":
         path = _TYPES / f"{name}.toml"

@@ -14,10 +14,9 @@ from drivers.dlms.profile_buffer import decode_capture_objects, decode_profile
 from drivers.reading.layout import BUFFER, CAPTURE_OBJECTS, PROFILE_GENERIC
 from drivers.session import Session
 from profiles.errors import AccessDenied
-from profiles.loader import load_meter_type, meter_types
+from profiles.loader import load_for_nameplate, load_meter_type, meter_types
 from profiles.meter_type import MeterType
 from profiles.objects import AttributeRef, CaptureObject, Obis
-from profiles.quirks import matching_quirks
 
 GENERIC: Final = "generic-dlms"
 """For a meter that is like no type."""
@@ -103,7 +102,7 @@ async def identify(session: Session, type_name: str | None = None) -> Identity:
         logical_device_name=_text(nameplate.get(LOGICAL_DEVICE_NAME)),
         nameplate=nameplate,
         guesses=guesses,
-        meter_type=_with_quirks(type_name, maker, firmware),
+        meter_type=load_for_nameplate(type_name, maker, firmware),
     )
 
 
@@ -127,12 +126,6 @@ def _likeness(one: tuple[CaptureObject, ...], other: tuple[CaptureObject, ...]) 
     """The share of what either captures that both do; the class of a code is a maker's choice."""
     ours, theirs = ({captured[1:3] for captured in columns} for columns in (one, other))
     return len(ours & theirs) / len(ours | theirs)
-
-
-def _with_quirks(type_name: str, maker: str, firmware: str) -> MeterType:
-    base = load_meter_type(type_name)
-    known = matching_quirks(base.name.partition("+")[0], maker, firmware)
-    return load_meter_type("+".join((type_name, *(one.name for one in known if one.name not in base.quirks))))
 
 
 async def _captured(session: Session, obis: Obis) -> tuple[CaptureObject, ...]:

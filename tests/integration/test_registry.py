@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout
+from headend.meter_types import MeterTypes
 from headend.registry import Imported, find_meter, import_meters, load_meters, park, record_contacts, unpark
 from headend.store.database import Connection
 from headend.store.finished import Contact
@@ -66,6 +68,29 @@ async def test_the_list_of_a_simulated_fleet_is_taken_and_the_second_time_change
     assert await cursor.fetchone() == before
     page = await load_meters(connection, after=2000, limit=10)
     assert [meter.id for meter in page] == list(range(2001, 2011))
+
+
+async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection, vault: Vault, tmp_path: Path) -> None:
+    """As a simulated fleet of such meters names it; also of a type from a file."""
+    own = tmp_path / "is15959-own.toml"
+    own.write_text('extends = "is15959-1ph"\ntitle = "Ours"\n[profiles.block_load]\ncapture_period_s = 1800\n')
+    types = MeterTypes((own,))
+    fleet, stream = Fleet(7, 2, {"Bhopal city": 1}, datetime(2026, 1, 1, tzinfo=UTC)), io.StringIO()
+    fleet.write_registry(stream, port=4059, meter_type="is15959-1ph+no-release+entry-only")
+    lines = stream.getvalue().splitlines()
+    other = ROW.replace("is15959-1ph", "is15959-own+no-release")
+    assert await import_meters(connection, lines, types, vault) == Imported(created=2, keys=8)
+    assert await import_meters(connection, [HEADER, other], types, vault) == Imported(created=1, keys=2)
+    found = [(meter.meter_type, meter.interval_s) for meter in await load_meters(connection)]
+    assert found == [("is15959-1ph+no-release+entry-only", 900)] * 2 + [("is15959-own+no-release", 1800)]
+    assert types.of("is15959-own", "Allied Engineering", "V1").quirks == ("allied-push-cover",)
+    for wrong, words in (
+        ("+haste", "line 2, meter_type: there is no quirk 'haste'"),
+        ("x+entry-only", "no meter type 'is15959-1phx+entry-only'"),
+    ):
+        with pytest.raises(SettingsError, match="1 fault") as caught:
+            await import_meters(connection, [HEADER, ROW.replace("is15959-1ph", f"is15959-1ph{wrong}")], types, vault)
+        assert words in str(caught.value)
 
 
 async def test_a_changed_row_changes_what_it_says_and_no_more(connection: Connection, vault: Vault) -> None:

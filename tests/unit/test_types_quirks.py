@@ -194,6 +194,24 @@ def test_quirks_are_found_by_the_nameplate(of: str, maker: str, firmware: str, e
     assert load_for_nameplate(of, maker, firmware).quirks == expected
 
 
+def test_a_nameplate_adds_to_the_quirks_that_a_type_is_named_with() -> None:
+    found = load_for_nameplate(f"{CT}+no-release+lt-deviation", "L&T", "1.0")
+    assert found.quirks == ("no-release", "lt-deviation", "lt-fixed-scalers")
+    assert found.name == f"{CT}+no-release+lt-deviation+lt-fixed-scalers"
+
+
+def test_a_type_from_a_file_has_the_quirks_that_are_of_types_of_its_name(tmp_path: Path) -> None:
+    file = tmp_path / f"{CT}.toml"
+    file.write_text(f'extends = "{CT}"\ntitle = "Ours"\n')
+    assert load_for_nameplate(str(file), "L&T", "1.0").quirks == ("lt-deviation", "lt-fixed-scalers")
+
+
+def test_all_meters_that_are_alike_share_one_type_however_many_firmwares_there_are() -> None:
+    fleet = {id(load_for_nameplate(CT, "L&T", f"1.{meter % 50}")) for meter in range(1000)}
+    assert len(fleet) == 1
+    assert load_for_nameplate(CT, "L&T", "1.0") is not load_for_nameplate(CT, "Genus", "1.0")
+
+
 def test_quirks_of_unknown_makers_are_never_found_by_nameplate() -> None:
     by_name_alone = [quirk for quirk in quirks().values() if not quirk.maker]
     assert "no-release" in [quirk.name for quirk in by_name_alone]
