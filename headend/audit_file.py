@@ -7,7 +7,6 @@ file can still begin it anew.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import getpass
 import hashlib
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from profiles.errors import SettingsError
+from profiles.whole_file import check_file
 
 _BEGINNING: Final = "0" * 64
 
@@ -40,8 +40,7 @@ class AuditFile:
     def entries(self) -> list[dict[str, Any]]:
         """All lines, oldest first; SettingsError where one was altered."""
         try:
-            if self.path.exists() and not self.path.is_file():  # a device may never end
-                raise OSError(errno.EINVAL, "it is not a file")
+            check_file(self.path)
             return _checked(self.path.read_bytes(), self.path) if self.path.exists() else []
         except OSError as error:
             raise self._unusable(error) from None
@@ -49,6 +48,7 @@ class AuditFile:
     def _append(self, entry: Mapping[str, Any], now: datetime, limit: tuple[int, timedelta] | None) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_file(self.path)
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "r+b") as file:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX)

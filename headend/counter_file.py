@@ -8,7 +8,6 @@ The file also holds this laptop's own client system title, drawn once; no two is
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -22,6 +21,7 @@ from typing import Any
 from drivers.credentials import MAX_COUNTER, CounterRange
 from drivers.dlms.security import Key
 from profiles.errors import SecurityError, SettingsError
+from profiles.whole_file import check_file
 
 TITLE_PREFIX = b"HES"
 LOCK_WAIT_S = 5.0
@@ -78,7 +78,7 @@ class CounterFile:
         """The file's content under an exclusive lock; written back, durably, if it was changed."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._check_file()
+            check_file(self.path)
             with open(self._beside("lock"), "a") as lock:
                 _lock(lock.fileno(), self.path)
                 content = self.path.read_bytes() if self.path.exists() else b""
@@ -92,11 +92,6 @@ class CounterFile:
                 f"the counter file {self.path} can't be used: {error.strerror or error}",
                 remedy="name a place for it with --counters FILE or XDG_STATE_HOME",
             ) from None
-
-    def _check_file(self) -> None:
-        """A device may never end, and would be replaced by a file, with another beside it."""
-        if self.path.exists() and not self.path.is_file():
-            raise OSError(errno.EINVAL, "it is not a file")
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{suffix}")

@@ -1,17 +1,18 @@
 """The files about a simulated fleet: the meter list that the registry imports, and the answer key.
 
-The one rule: a file is written whole or not at all.
+The one rule: a file is written whole or not at all, and over nothing but a file.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from profiles.errors import SettingsError
+from profiles.whole_file import written_whole
 from simulators.expect import write_expected
 from simulators.fleet import Identity
 from simulators.simulation import Simulation
@@ -47,11 +48,8 @@ def write_answer_key(place: Path, simulation: Simulation, now: datetime, end: da
 
 
 def _write(file: Path, write: Callable[[TextIO], object], mode: int = 0o644) -> None:
-    unfinished = file.with_name(file.name + ".part")
     try:
-        unfinished.unlink(missing_ok=True)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
+        with written_whole(file, mode) as octets, TextIOWrapper(octets, encoding="utf-8") as stream:
             write(stream)
-        unfinished.replace(file)
     except OSError as error:
         raise SettingsError(f"can't write {file}: {error.strerror}") from None

@@ -22,6 +22,7 @@ from headend.reading.tables import Readout
 from headend.reading.telling import Telling
 from headend.single_read import SingleRead, read_meter
 from profiles.errors import HeadEndError, SettingsError
+from profiles.whole_file import written_whole
 
 _SUFFIXES: Final = {".json": Form.JSON, ".csv": Form.CSV, ".parquet": Form.PARQUET}
 
@@ -104,12 +105,8 @@ def _write(file: Path, octets: bytes, telling: Telling) -> None:
         if file.exists() and not file.is_file():
             file.write_bytes(octets)
         else:
-            beside = file.with_name(f".{file.name}.part")
-            try:
-                beside.write_bytes(octets)
-                beside.replace(file)
-            finally:
-                beside.unlink(missing_ok=True)
+            with written_whole(file) as whole:
+                whole.write(octets)
     except OSError as error:
         raise SettingsError(f"{file} can't be written: {error.strerror}") from None
     telling.warn(f"written: {file}")

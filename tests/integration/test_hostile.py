@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ from headend.audit_file import AuditFile
 from headend.counter_file import CounterFile
 from headend.keys import key_given, read_key_file
 from profiles.errors import LinkTimeout, SettingsError
+from profiles.loader import load_meter_type
+from simulators.fleet import Fleet
+from simulators.run import Options, simulate
+from simulators.simulation import Simulation
+from simulators.virtual_clock import VirtualClock
 
 HEADEND = Path(sys.executable).with_name("headend")
 KEY = Key.from_hex("000102030405060708090A0B0C0D0E0F")
@@ -38,7 +45,12 @@ def test_a_file_of_keys_that_never_ends_is_refused(read: Callable[[], object]) -
 
 
 @pytest.mark.parametrize(
-    "use", [lambda path: CounterFile(path).reserve(KEY, 1), lambda path: AuditFile(path).entries()]
+    "use",
+    [
+        lambda path: CounterFile(path).reserve(KEY, 1),
+        lambda path: AuditFile(path).entries(),
+        lambda path: AuditFile(path).append({"act": "set"}, datetime(2026, 1, 1, tzinfo=UTC)),
+    ],
 )
 def test_state_is_neither_read_from_nor_written_over_what_is_no_file(
     tmp_path: Path, use: Callable[[Path], object]
@@ -49,6 +61,31 @@ def test_state_is_neither_read_from_nor_written_over_what_is_no_file(
         use(place)
     assert place.is_fifo()
     assert [each.name for each in tmp_path.iterdir()] == ["device"]
+
+
+@pytest.mark.parametrize("option", ["registry", "expect"])
+async def test_a_simulated_fleet_writes_over_nothing_but_files(tmp_path: Path, option: str) -> None:
+    """Nor does it wait for the other end of a pipe; a terminal that is reached by a link stays one as well."""
+    pipe, link, (ours, theirs) = tmp_path / "pipe.csv", tmp_path / "terminal.csv", os.openpty()
+    os.mkfifo(pipe)
+    link.symlink_to(os.ttyname(theirs))
+    fleet = Fleet(1, 1, {"Simulated": 1}, datetime(2026, 1, 1, tzinfo=UTC))
+    simulation, clock = Simulation.of_type(fleet, load_meter_type("is15959-1ph")), VirtualClock.start()
+    stopped = asyncio.Event()
+    stopped.set()
+    for place in (pipe, link):
+        with pytest.raises(SettingsError, match=r"can't write .*: it is not a file"):
+            await simulate(simulation, Options(**{option: place}), clock=clock, stop=stopped)  # type: ignore[arg-type]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert link.is_symlink()
+    assert stat.S_ISCHR(link.stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["pipe.csv", "terminal.csv"]
+    os.close(ours)
+    os.close(theirs)
+    plain = tmp_path / "plain.csv"
+    plain.write_text("of before")
+    await simulate(simulation, Options(**{option: plain}), clock=clock, stop=stopped)  # type: ignore[arg-type]
+    assert plain.read_text() != "of before"
 
 
 def test_a_transcript_that_finds_no_room_is_said_to(tmp_path: Path) -> None:
