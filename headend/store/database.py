@@ -25,6 +25,8 @@ Pool = AsyncConnectionPool[Connection]
 
 CONNECT_TIMEOUT_S = 10
 WAIT_FOR_CONNECTION_S = 30.0
+RECONNECT_S = 5.0
+"""How long the pool tries by itself, ever more rarely; who asks it afterwards makes it try at once."""
 
 _AWAY = "see that the server runs and that database.dsn is right"
 _UNMIGRATED = "run `headend db migrate` on this database"
@@ -80,6 +82,7 @@ async def open_pool(dsn: str, *, connections: int = 6) -> Pool:
         max_size=connections,
         timeout=WAIT_FOR_CONNECTION_S,
         configure=_configure,
+        reconnect_timeout=RECONNECT_S,
         check=AsyncConnectionPool.check_connection,
         kwargs={"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S},
         open=False,
