@@ -39,6 +39,8 @@ LOOK_S: Final = 1.0
 LONGEST_WAIT_S: Final = 5.0
 TRIES: Final = 3
 """How often one alone may meet the store's deadline before it is set aside."""
+IN_A_ROW: Final = 20
+"""Set aside one after the other: then it is rather the database that refuses, and the next ones go slowly."""
 
 _OF_DATA: Final = frozenset({"21", "22", "23", "54", "P0", "XX"})
 """Classes of SQLSTATE by which a server refuses what it was given; all others mean the server or its state."""
@@ -72,6 +74,9 @@ class Intake:
         self._size = ROWS
         """How much is replayed at once: less after a refusal, to find out what is refused."""
         self._failures = 0
+        """Of one alone, by the store's deadline."""
+        self._in_a_row = 0
+        """Set aside since something was written."""
         self._writes: set[asyncio.Timeout] = set()
         self._end = float("inf")
 
@@ -222,7 +227,7 @@ class Intake:
                 return await self._narrow(waiting, failure)
             await self._remove([each.id for each in waiting])
             self._size = min(ROWS, 2 * self._size)
-            self._failures = 0
+            self._failures = self._in_a_row = 0
             return True
 
     async def _look_whether_behind(self) -> bool:
@@ -244,11 +249,13 @@ class Intake:
             self._size = max(1, sum(each.weight for each in waiting) // 2)
             return failure.of_data
         self._failures += failure.too_long
-        if failure.of_data or self._failures >= TRIES:
-            await self._spool.set_aside(waiting[0].id, failure.reason, self._clock())
-            self._failures = 0
-            return True
-        return False
+        if not failure.of_data and self._failures < TRIES:
+            return False
+        await self._spool.set_aside(waiting[0].id, failure.reason, self._clock())
+        self._failures = 0
+        self._in_a_row += 1
+        self.away = self._in_a_row >= IN_A_ROW
+        return not self.away
 
     async def _remove(self, ids: Sequence[int]) -> None:
         """What is stored must go, or it is stored again and again; a full disk may not allow it yet."""
