@@ -1,7 +1,8 @@
 """Real databases for the tests: TimescaleDB and the embedded PostgreSQL, each one private cluster a test process.
 
 A test asks for `timescale_dsn`, `postgres_dsn` or `dsn` (the test runs on both) and gets a migrated database of its
-own; with `empty_` before the name, one without our tables. A service that cannot start fails the tests that need it.
+own; with `empty_` before the name, one without our tables. `broker` is a real MQTT broker of one test's own. A service
+that cannot start fails the tests that need it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from brokers import Broker
 from psycopg import sql
 
 from headend.store.migrate import migrate
@@ -85,6 +87,17 @@ def service_folder() -> Iterator[Path]:
     path = Path(new_service_folder())
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def broker(service_folder: Path) -> Iterator[Broker]:
+    """Started; a test may stop it and start it again."""
+    broker = Broker(service_folder)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
 
 
 @contextmanager

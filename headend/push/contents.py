@@ -40,7 +40,7 @@ from profiles.events import ESW_BITS, decode_esw
 from profiles.intervals import NO_DATE_TIME, Quality, Suspect, intervals
 from profiles.meter_type import REGISTER_CLASSES, MeterType, Profile, Push
 from profiles.objects import AttributeRef, CaptureObject
-from profiles.push_readings import PushReadings, Reading, push_of, push_readings
+from profiles.push_readings import Reading, push_readings
 
 PUSH_SETUP: Final = 40
 CLOCK: Final = 8
@@ -109,7 +109,7 @@ class _Contents:
     # -- data-notifications ------------------------------------------------------------------------------------
 
     def data(self, octets: bytes, sent_at: bytes) -> None:
-        said = self._understand(axdr.decode(octets))
+        said = push_readings(self._type, axdr.decode(octets), scalers=self._meter.scalers, learnt=self._meter.lists)
         stamp, values = sent_at, list[tuple[int, Reading]]()
         for place, reading in enumerate(said.readings):
             attribute = reading.attribute
@@ -129,13 +129,6 @@ class _Contents:
             self._take_block(said.push, profile, stamp, values, octets)
         else:
             self._take_values(said.push, profile, stamp, values, octets)
-
-    def _understand(self, body: axdr.Value) -> PushReadings:
-        scalers = self._meter.scalers
-        push = push_of(self._type, body)
-        if push.scalers_of is None and (profile := _profile_of(push, self._type)) is not None:
-            scalers = {"": scalers.get(profile.name, {})}
-        return push_readings(self._type, body, scalers=scalers, learnt=self._meter.lists)
 
     def _is_identity(self, reading: Reading) -> bool:
         """Who it is, and by which push setup: said by the meter and the profile that all is kept under."""
