@@ -35,7 +35,7 @@ async def record_coverage(connection: Connection, covered: Sequence[Covered], no
             parameters = {"meters": meters, "profile": profile}
             await connection.execute(statement("make_watermarks"), parameters)
             await connection.execute(statement("lock_meters"), parameters)
-            cursor = await connection.execute(statement("coverage"), _columns(of_profile))
+            cursor = await connection.execute(statement("coverage"), {"profile": profile} | _columns(of_profile))
             if spans := await cursor.fetchall():
                 await _keep(connection, profile, spans, now)
 
@@ -43,7 +43,6 @@ async def record_coverage(connection: Connection, covered: Sequence[Covered], no
 def _columns(covered: Sequence[Covered]) -> dict[str, Any]:
     return {
         "meters": [one.meter_id for one in covered],
-        "profiles": [one.profile for one in covered],
         "starts": [one.start for one in covered],
         "ends": [one.end for one in covered],
         "read_at": [one.read_at for one in covered],

@@ -84,6 +84,8 @@ async def _expire(connection: Connection, meters: list[int], profile: str, horiz
         if not lost:
             return
         of, first, until = (list(column) for column in zip(*lost, strict=True))
-        await connection.execute(statement("expire_keep"), parameters | {"meters": of, "first": first, "until": until})
+        spans = {"meters": of, "first": first, "until": until, "profile": profile, "now": now}
+        await connection.execute(statement("absence_trim"), spans)
+        await connection.execute(statement("expire_keep"), spans)
         await recount_days(connection, profile, of, first, until, now)
     log.warning("slots_expired", profile=profile, meters=len(set(of)), spans=len(lost))

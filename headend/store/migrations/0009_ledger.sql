@@ -186,20 +186,27 @@ LANGUAGE sql STABLE AS $$
     FROM summed
 $$;
 
-CREATE FUNCTION recount_days(of_profile text, meters int[], days date[], until timestamptz[], at timestamptz) RETURNS void
-LANGUAGE sql AS $$
-    -- Counts days again and keeps them. A day that is complete was so since it was first found to be, which is `at`.
-    INSERT INTO meter_day AS d (meter_id, profile, day, counted_until, complete_at, interval_s, due, stored, absent,
-                                expired, within_8h, within_24h)
-    SELECT c.meter_id, of_profile, c.day, c.counted_until,
-           CASE WHEN c.first_owed IS NULL AND c.counted_until = c.day_ends THEN coalesce(at, c.counted_until) END,
-           c.interval_s, c.due, c.stored, c.absent, c.expired, c.within_8h, c.within_24h
-    FROM count_days(of_profile, meters, days, until) c
-    ON CONFLICT (meter_id, profile, day) DO UPDATE
-    SET counted_until = EXCLUDED.counted_until, interval_s = EXCLUDED.interval_s, due = EXCLUDED.due,
-        stored = EXCLUDED.stored, absent = EXCLUDED.absent, expired = EXCLUDED.expired,
-        within_8h = EXCLUDED.within_8h, within_24h = EXCLUDED.within_24h,
-        complete_at = CASE WHEN EXCLUDED.complete_at IS NOT NULL THEN coalesce(d.complete_at, EXCLUDED.complete_at) END
+CREATE FUNCTION recount_days(of_profile text, meters int[], days date[], until timestamptz[], at timestamptz)
+RETURNS TABLE (meter_id int, first_owed timestamptz) LANGUAGE sql AS $$
+    -- Counts days again and keeps them; answers with the first moment that each meter owes in them. A day that is
+    -- complete was so since it was first found to be, which is `at`.
+    WITH counted AS MATERIALIZED (
+        SELECT c.* FROM count_days(of_profile, meters, days, until) c
+    ), kept AS (
+        INSERT INTO meter_day AS d (meter_id, profile, day, counted_until, complete_at, interval_s, due, stored, absent,
+                                    expired, within_8h, within_24h)
+        SELECT c.meter_id, of_profile, c.day, c.counted_until,
+               CASE WHEN c.first_owed IS NULL AND c.counted_until = c.day_ends THEN coalesce(at, c.counted_until) END,
+               c.interval_s, c.due, c.stored, c.absent, c.expired, c.within_8h, c.within_24h
+        FROM counted c
+        ON CONFLICT ON CONSTRAINT meter_day_pkey DO UPDATE
+        SET counted_until = EXCLUDED.counted_until, interval_s = EXCLUDED.interval_s, due = EXCLUDED.due,
+            stored = EXCLUDED.stored, absent = EXCLUDED.absent, expired = EXCLUDED.expired,
+            within_8h = EXCLUDED.within_8h, within_24h = EXCLUDED.within_24h,
+            complete_at = CASE WHEN EXCLUDED.complete_at IS NOT NULL
+                               THEN coalesce(d.complete_at, EXCLUDED.complete_at) END
+    )
+    SELECT c.meter_id, min(c.first_owed) FROM counted c GROUP BY c.meter_id
 $$;
 
 CREATE FUNCTION recount_meters(meters int[]) RETURNS void LANGUAGE plpgsql AS $$

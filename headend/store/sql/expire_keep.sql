@@ -2,17 +2,11 @@
 WITH lost AS (
     SELECT meter_id, starts, ends
     FROM unnest(%(meters)b::int[], %(first)b::timestamptz[], %(until)b::timestamptz[]) AS l (meter_id, starts, ends)
-), unproven AS (
-    DELETE FROM absence a USING lost l
-    WHERE a.meter_id = l.meter_id AND a.profile = %(profile)s AND a.proven_at IS NULL
-      AND a.starts < l.ends AND a.ends > l.starts AND a.starts <> l.starts
 ), continued AS (
     UPDATE absence a SET ends = l.ends FROM lost l
     WHERE a.meter_id = l.meter_id AND a.profile = %(profile)s AND a.reason = 'expired' AND a.ends = l.starts
     RETURNING l.meter_id, l.starts
 )
-INSERT INTO absence AS a (meter_id, profile, starts, ends, reason, first_seen, proven_at)
+INSERT INTO absence (meter_id, profile, starts, ends, reason, first_seen, proven_at)
 SELECT l.meter_id, %(profile)s, l.starts, l.ends, 'expired', %(now)s, %(now)s
 FROM lost l WHERE NOT EXISTS (SELECT FROM continued c WHERE c.meter_id = l.meter_id AND c.starts = l.starts)
-ON CONFLICT (meter_id, profile, starts) DO UPDATE
-SET ends = EXCLUDED.ends, reason = EXCLUDED.reason, proven_at = EXCLUDED.proven_at

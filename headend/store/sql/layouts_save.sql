@@ -12,7 +12,10 @@ WITH kept AS (
 ), before AS (
     -- The ledger goes on counting by the old period what it has counted so far; of a new meter it has nothing.
     INSERT INTO period_before (meter_id, until, interval_s)
-    SELECT m.id, greatest(first_slot('block_load', %(read_at)s, kept.capture_period_s, z.zone), d.counted_until), m.interval_s
+    SELECT m.id,
+           greatest(first_slot('block_load', %(read_at)s, kept.capture_period_s, z.zone), d.counted_until,
+                    (SELECT max(p.until) FROM period_before p WHERE p.meter_id = m.id)),
+           m.interval_s
     FROM kept JOIN meter m ON m.id = kept.meter_id CROSS JOIN utility z
     CROSS JOIN LATERAL (
         SELECT d.counted_until FROM meter_day d

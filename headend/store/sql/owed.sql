@@ -13,12 +13,12 @@ WITH asked AS (
     SELECT a.meter_id, a.until, a.interval_s, a.zone, lead(e.starts) OVER by_start AS next,
            max(e.ends) OVER (by_start ROWS UNBOUNDED PRECEDING) AS reach
     FROM asked a CROSS JOIN LATERAL (
-        SELECT slot_after(%(profile)s, a.first, -1, a.interval_s, a.zone) AS starts, a.first AS ends
+        SELECT a.first - INTERVAL '1 hour' AS starts, a.first AS ends
         UNION ALL
         SELECT s.starts, s.ends
         FROM stored_slot s
         WHERE s.meter_id = a.meter_id AND s.profile = %(profile)s
-          AND s.starts > slot_after(%(profile)s, a.first, -1, a.interval_s, a.zone) AND s.starts < a.until
+          AND s.starts > a.first - INTERVAL '1 hour' AND s.starts < a.until  -- a longer row may reach over the watermark
           AND s.starts >= %(horizon)s - INTERVAL '1 day' AND s.starts < %(now)s
         UNION ALL
         SELECT b.starts, b.ends

@@ -1,4 +1,5 @@
--- Counts the days that spans of time touch.
+-- Counts the days that spans of time touch. Where a row of a shorter period took a longer one's place, what is owed
+-- again lies before the watermark, which goes back there.
 WITH touched AS (
     SELECT DISTINCT s.meter_id, d::date AS day
     FROM unnest(%(meters)b::int[], %(first)b::timestamptz[], %(until)b::timestamptz[]) AS s (meter_id, first, until)
@@ -12,4 +13,7 @@ WITH touched AS (
     LEFT JOIN meter_day d ON d.meter_id = t.meter_id AND d.profile = %(profile)s AND d.day = t.day
     ORDER BY t.meter_id, t.day
 )
-SELECT recount_days(%(profile)s, array_agg(meter_id), array_agg(day), array_agg(until), %(now)s) FROM task
+UPDATE watermark w SET settled = c.first_owed
+FROM (SELECT array_agg(meter_id) AS meters, array_agg(day) AS days, array_agg(until) AS until FROM task) t
+CROSS JOIN LATERAL recount_days(%(profile)s, t.meters, t.days, t.until, %(now)s) c
+WHERE w.meter_id = c.meter_id AND w.profile = %(profile)s AND w.settled > c.first_owed

@@ -19,6 +19,7 @@ WITH mark AS (
     SELECT k.id, d::date
     FROM mark k CROSS JOIN generate_series(local_day(k.begins, k.zone)::timestamp,
                                            local_day(k.settled - INTERVAL '1 microsecond', k.zone), '1 day') AS d
+    WHERE k.begins < k.settled
 ), kept AS (
     SELECT d.* FROM meter_day d WHERE d.meter_id = ANY (%(meters)b::int[]) AND d.profile = %(profile)s
 ), task AS (
