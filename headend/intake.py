@@ -109,11 +109,12 @@ class Intake:
         try:
             async with asyncio.TaskGroup() as tasks:
                 writers = [tasks.create_task(self._write_until_closed(line)) for line in self._lines]
-                replay = tasks.create_task(self._replay_until_cancelled())
+                beside = [tasks.create_task(self._replay()), tasks.create_task(self._look())]
                 yield
                 self._stop()
                 await asyncio.wait(writers)
-                replay.cancel()
+                for task in beside:
+                    task.cancel()
         except BaseExceptionGroup as group:
             refused, others = group.split(HeadEndError)
             if refused is None or others is not None:
@@ -189,13 +190,19 @@ class Intake:
 
     # -- those that wait in the spool ------------------------------------------------------------------------
 
-    async def _replay_until_cancelled(self) -> None:
+    async def _look(self) -> None:
+        """Keep the spool's size, and whether it is full, up to date until cancelled."""
+        while True:
+            with contextlib.suppress(SpoolError):
+                await self._spool.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def _replay(self) -> None:
+        """Bring what waits in the spool to the store until cancelled."""
         wait = LOOK_S
         while True:
             try:
                 going_on = await self._replay_some()
-                if not going_on:
-                    await self._spool.look()
             except SpoolError as error:
                 log.error("spool_refuses", again_in_s=wait, reason=str(error))
                 going_on = False
