@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headend.cli.discovered import discovered
 from headend.cli.options import NO_METERS, Config, Dsn, Json, settings_of
 
 if TYPE_CHECKING:
     from headend.registry import Meter
 
 app = typer.Typer(no_args_is_help=True, help="The registry of meters: import, list, unpark.")
+app.command("discovered")(discovered)
 
 
 @app.command("import")
