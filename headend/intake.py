@@ -172,13 +172,13 @@ class Intake:
                     self._writes.discard(limit)
         except Exception as error:
             failure = _failure(error)
-        else:
-            self.written += written
-            self.away = False
-            return None
-        self.away = not failure.of_data
-        log.warning("batch_not_written", sessions=len(batch), away=self.away, reason=failure.reason)
-        return failure
+            ours = len(batch) == 1 and not isinstance(error, TimeoutError | HeadEndError)
+            self.away = not failure.of_data
+            log.warning("batch_not_written", sessions=len(batch), away=self.away, reason=failure.reason, exc_info=ours)
+            return failure
+        self.written += written
+        self.away = False
+        return None
 
     def _stop(self) -> None:
         """Let the writers come to their end, within a limit."""
@@ -287,7 +287,6 @@ def _failure(error: Exception) -> _Failure:
     if isinstance(error, TimeoutError):
         return _Failure("the database did not answer in time", False, False)
     if not isinstance(error, StoreError):
-        log.exception("store_broke", reason=str(error))
         return _Failure(f"an error of ours: {type(error).__name__}: {error}", True, False)
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error):
