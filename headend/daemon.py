@@ -1,4 +1,4 @@
-"""The daemon: cycle after cycle until told to stop, whatever meters, links and database do.
+"""The daemon: all its parts side by side until told to stop, whatever meters, links and database do.
 
 The one rule: SIGTERM or SIGINT begins no new session, gives the open ones a moment, writes what they brought, and ends
 with exit code 0. SIGKILL loses nothing either: what is not stored is still owed.
@@ -9,31 +9,57 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import structlog
 
-from headend.collect import Collector, Report
+from headend.collection.collector import Collector, Report
+from headend.collection.dispatcher import dispatch
+from headend.collection.jobs import Jobs
+from headend.collection.locks import MeterLocks
+from headend.collection.planning import Planner
+from headend.collection.tasks import TASKS
+from headend.intake import Intake
 from headend.meter_types import MeterTypes
+from headend.registry import find_meter
 from headend.settings import Settings
-from headend.store.database import edition, open_pool
+from headend.spool.spool import Spool, open_spool
+from headend.store.batch import Store
+from headend.store.database import Pool, borrow, open_pool
 from headend.store.embedded import EmbeddedPostgres
 from headend.store.migrate import migrate
-from headend.store.writer import Writer
 from headend.vault import Vault, load_kek
 from profiles.errors import SettingsError, StoreError
 from profiles.meter_type import MeterType
 
+Role = Literal["collect", "listen", "jobs"]
+Roles = frozenset[Role]
+ALL_ROLES: Final[Roles] = frozenset(get_args(Role))
+"""What a node does: read meters, take in pushes, see that what is due gets its jobs."""
 GRACE_S: Final = 20.0
 """How long open sessions may go on after a stop is asked for."""
+TAKEN_WITHIN_S: Final = 60.0
+"""By when a daemon that runs has taken a job that somebody waits for."""
+ASKED_EVERY_S: Final = 0.25
 LONGEST_WAIT_S: Final = 60.0
 """Between tries while the database is away."""
 
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
+
+
+def roles_of(text: str) -> Roles:
+    """`collect,jobs` as roles. Raises SettingsError."""
+    roles = [role.strip() for role in text.split(",")]
+    for role in roles:
+        if role not in ALL_ROLES:
+            raise SettingsError(f"there is no role {role!r}", remedy=f"the roles are {', '.join(sorted(ALL_ROLES))}")
+    return frozenset(role for role in ALL_ROLES if role in roles)
 
 
 def utc_now() -> datetime:
@@ -65,92 +91,179 @@ def database(settings: Settings, *, make: bool = True) -> Iterator[str]:
         yield dsn
 
 
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What collects, on one database."""
+
+    settings: Settings
+    dsn: str
+    pool: Pool
+    types: Mapping[str, MeterType]
+    vault: Vault
+    store: Store
+    spool: Spool
+    intake: Intake
+    collector: Collector
+    jobs: Jobs
+    clock: Callable[[], datetime]
+
+    async def dispatch(self, *, patient: bool = True) -> int:
+        """Make the jobs that are due; how many. Raises StoreError."""
+        zone, now = self.settings.utility.zone, self.clock()
+        return await dispatch(self.pool, self.jobs, self.settings.schedules, zone, now, patient=patient)
+
+    async def once(self) -> Report:
+        """All that is due, and that is owed by now, once. Raises StoreError."""
+        await self.dispatch(patient=False)
+        return await self.jobs.work_off(segments_at_once=self.settings.collection.segments_at_once)
+
+
 @contextlib.asynccontextmanager
-async def collector(
+async def engine(
     settings: Settings,
     dsn: str,
     types: Mapping[str, MeterType],
     vault: Vault,
     *,
     clock: Callable[[], datetime] = utc_now,
-) -> AsyncIterator[Collector]:
-    """A collector on an up-to-date database. Raises StoreError, SettingsError."""
+) -> AsyncIterator[Engine]:
+    """Everything ready on an up-to-date database. Raises StoreError, SettingsError."""
     chunk = timedelta(days=settings.database.chunk_days)
-    await migrate(dsn, zone=settings.utility.zone, chunk_interval=chunk)
+    edition = await migrate(dsn, zone=settings.utility.zone, chunk_interval=chunk)
     pool = await open_pool(dsn, connections=settings.database.connections)
-    async with pool:
-        async with pool.connection() as connection:
-            writer = Writer(pool, await edition(connection))
-        yield Collector(settings.collection, pool, writer, vault, types, clock=clock)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(pool)
+        store = Store(pool, edition)
+        spool = await stack.enter_async_context(open_spool(**settings.spool.model_dump()))
+        intake = Intake(store, spool, clock=clock)
+        await stack.enter_async_context(intake.open())
+        locks = await stack.enter_async_context(MeterLocks(dsn))
+        planner = Planner(types, vault, settings.collection, settings.schedules)
+        collector = Collector(settings.collection, pool, planner, intake, locks, clock=clock)
+        jobs = await stack.enter_async_context(Jobs(dsn, collector).open())
+        yield Engine(settings, dsn, pool, types, vault, store, spool, intake, collector, jobs, clock)
 
 
-async def run(settings: Settings, dsn: str, *, once: bool = False) -> Report | None:
-    """Collect until a signal comes, or `once`: one cycle, whose report is returned.
+async def run(settings: Settings, dsn: str, roles: Roles = ALL_ROLES) -> None:
+    """Collect until a signal comes. Raises SettingsError, and StoreError where waiting can't help."""
+    vault, types = Vault(load_kek(settings.vault.kek_file)), load_types(settings)
+    stop = asyncio.Event()
+    wait = 1.0
+    with _signals(stop):
+        log.info("daemon_started", meter_types=sorted(types), roles=sorted(roles))
+        while not stop.is_set():
+            try:
+                async with engine(settings, dsn, types, vault) as ready:
+                    await _serve(ready, roles, stop)
+            except StoreError as error:
+                if not error.retry:
+                    raise
+                log.error("database_away", reason=str(error), again_in_s=wait)
+                await _sleep(stop, wait)
+                wait = min(2 * wait, LONGEST_WAIT_S)
+        log.info("daemon_stopped")
 
-    Raises SettingsError, and StoreError where waiting can't help (or, with `once`, always).
+
+async def collect_once(
+    settings: Settings, dsn: str, at: datetime | None = None, meters: Sequence[str] = (), *, here: bool = True
+) -> Report:
+    """Step the dispatcher by hand, as if it were `at`, and do the jobs; how they went.
+
+    Only `meters`, by name, if there are any; where not `here`, by the daemons, which are waited for. Raises StoreError.
     """
     vault, types = Vault(load_kek(settings.vault.kek_file)), load_types(settings)
     stop = asyncio.Event()
+    clock = utc_now if at is None else lambda: at
     with _signals(stop):
-        if once:
-            async with collector(settings, dsn, types, vault) as ready:
-                return await _cycle(ready, stop)
-        log.info("daemon_started", meter_types=sorted(types), cycle_s=settings.collection.cycle_s)
-        await _again_and_again(settings, dsn, types, vault, stop)
-        log.info("daemon_stopped")
-    return None
+        async with engine(settings, dsn, types, vault, clock=clock) as ready:
+            work = asyncio.create_task(_by_hand(ready, meters, here))
+            await _until(work, stop)
+            if not work.done():
+                ready.collector.stop()
+            return await work
 
 
-async def _again_and_again(
-    settings: Settings, dsn: str, types: Mapping[str, MeterType], vault: Vault, stop: asyncio.Event
-) -> None:
-    """Cycles until `stop`; while the database is away, tries to reach it."""
+async def _by_hand(ready: Engine, names: Sequence[str], here: bool) -> Report:
+    if not names:
+        return await ready.once()
+    async with borrow(ready.pool) as connection:
+        ids = [(await find_meter(connection, name)).id for name in names]
+    job = await ready.jobs.defer_meters(ids, TASKS)
+    if here:
+        return await ready.jobs.work_off(segments_at_once=ready.settings.collection.segments_at_once)
+    await _done_by_a_daemon(ready.jobs, job)
+    async with borrow(ready.pool) as connection:
+        errors = [(await find_meter(connection, name)).last_error for name in names]
+    failed = sum(error is not None for error in errors)
+    return Report(len(names), len(names) - failed, failed=Counter(failed=failed) if failed else Counter())
+
+
+async def _done_by_a_daemon(jobs: Jobs, job: int) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + TAKEN_WITHIN_S
+    while (state := await jobs.state(job)) in ("todo", "doing"):
+        if state == "todo" and loop.time() > deadline:
+            remedy = "start `headend run`, or add --once to ask from here"
+            raise StoreError("no daemon has taken the job: it waits for one", remedy=remedy, retry=False)
+        await asyncio.sleep(ASKED_EVERY_S)
+
+
+async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event) -> None:
+    """All parts of these roles, side by side, until `stop`; open sessions get a moment then."""
+    parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+    collection = ready.settings.collection
+    if "jobs" in roles:
+        parts["dispatcher"] = lambda: _tick(ready, stop)
+    if "collect" in roles:
+        parts["worker"] = lambda: ready.jobs.work(
+            segments_at_once=collection.segments_at_once, reserved=collection.reserved_jobs
+        )
+    tasks = [asyncio.create_task(_kept_up(name, part, stop), name=name) for name, part in parts.items()]
+    try:
+        ends = asyncio.create_task(stop.wait())
+        await asyncio.wait({ends, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        ends.cancel()
+        if stop.is_set():
+            log.info("stopping", grace_s=GRACE_S, open_sessions=ready.collector.pace.open)
+        ready.collector.stop()
+        for task in tasks:
+            task.cancel()
+        _, late = await asyncio.wait(tasks, timeout=GRACE_S)
+        if late:
+            log.warning("sessions_cut", reason="open sessions did not end in time; what they read is still owed")
+    finally:
+        for task in tasks:
+            await _end(task)
+
+
+async def _tick(ready: Engine, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await ready.dispatch()
+        await _sleep(stop, ready.settings.collection.tick_s)
+
+
+async def _kept_up(name: str, part: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """A part that begins anew after the database was away. Raises what waiting can't help."""
     wait = 1.0
     while not stop.is_set():
         try:
-            async with collector(settings, dsn, types, vault) as ready:
-                while not stop.is_set():
-                    begun = asyncio.get_running_loop().time()
-                    await _cycle(ready, stop)
-                    wait = 1.0
-                    spent = asyncio.get_running_loop().time() - begun
-                    await _sleep(stop, settings.collection.cycle_s - spent)
-        except StoreError as error:
+            await part()
+        except* StoreError as errors:
+            error = _first(errors)
             if not error.retry:
-                raise
-            log.error("database_away", reason=str(error), again_in_s=wait)
+                raise error from None
+            log.error("database_away", part=name, reason=str(error), again_in_s=wait)
             await _sleep(stop, wait)
             wait = min(2 * wait, LONGEST_WAIT_S)
+        else:
+            wait = 1.0
 
 
-async def _cycle(ready: Collector, stop: asyncio.Event) -> Report | None:
-    """One cycle; at a stop the open sessions get their moment. None where they did not end in time."""
-    cycle = asyncio.create_task(ready.cycle())
+async def _until(work: asyncio.Task[Any], stop: asyncio.Event) -> None:
+    """Until either is done."""
     stopped = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({cycle, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not cycle.done():
-            log.info("stopping", grace_s=GRACE_S)
-            ready.stop()
-            await asyncio.wait({cycle}, timeout=GRACE_S)
-        if not cycle.done():
-            log.warning("sessions_cut", reason="open sessions did not end in time; what they read is still owed")
-            return None
-        report = cycle.result()
-    finally:
-        await _end(cycle)
-        await _end(stopped)
-    log.info(
-        "cycle_finished",
-        meters=report.meters,
-        answered=report.answered,
-        failed=dict(report.failed),
-        inserted=report.written.inserted,
-        updated=report.written.updated,
-        suspects=report.written.suspects,
-        seconds=round(report.seconds, 3),
-    )
-    return report
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await _end(stopped)
 
 
 async def _end(task: asyncio.Task[object]) -> None:
@@ -161,7 +274,8 @@ async def _end(task: asyncio.Task[object]) -> None:
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), max(0.0, seconds))
+        async with asyncio.timeout(max(0.0, seconds)):
+            await stop.wait()
 
 
 @contextlib.contextmanager
@@ -181,3 +295,8 @@ def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     import uvloop
 
     return uvloop.run(main())
+
+
+def _first(group: BaseExceptionGroup[StoreError]) -> StoreError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

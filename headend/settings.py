@@ -77,8 +77,6 @@ class Vault(_Section):
 
 
 class Collection(_Section):
-    cycle_s: Annotated[float, Field(gt=0, le=86400)] = 900
-    segment: Annotated[int, Field(ge=1, le=10_000)] = 1000
     tick_s: Annotated[float, Field(gt=0, le=3600)] = 60
     max_open_sessions: Annotated[int, Field(ge=1, le=20_000)] = 500
     max_segment_sessions: Annotated[int, Field(ge=1, le=20_000)] = 100
@@ -89,7 +87,7 @@ class Collection(_Section):
     counter_step: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] = 1_000_000
     session_timeout_s: Annotated[float, Field(gt=0, le=86400)] = 300
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
-    retry_after_s: Annotated[float, Field(gt=0, le=86400)] = 900
+    retry_after_s: Annotated[float, Field(ge=0, le=86400)] = 900
 
 
 Period = Annotated[float, Field(ge=60, le=366 * 86400)]
@@ -253,7 +251,7 @@ def load_settings(file: Path | None) -> Settings:
         raise _settings_error(error, file) from None
     except pydantic_settings.SettingsError as error:
         raise SettingsError(
-            f"the environment: {error}", remedy=f"set single keys, such as {ENVIRONMENT_PREFIX}COLLECTION__CYCLE_S"
+            f"the environment: {error}", remedy=f"set single keys, such as {ENVIRONMENT_PREFIX}COLLECTION__TICK_S"
         ) from None
 
 

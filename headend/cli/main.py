@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from headend.cli import database, meters, spool, vault
+from headend.cli.collect import collect
 from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.gaps import gaps
@@ -65,6 +66,7 @@ def _every_command(
 
 app.command("demo")(demo)
 app.command("run")(run)
+app.command("collect")(collect)
 app.command("read")(read)
 app.command("get")(get)
 app.command("set")(set_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,23 +14,25 @@ from headend.cli.options import NO_METERS, Config, Dsn, Json, settings_of
 def run(
     config: Config = None,
     dsn: Dsn = None,
-    once: Annotated[bool, typer.Option("--once", help="One cycle, then end: exit code 1 if any meter failed.")] = False,
+    role: Annotated[
+        str, typer.Option(help="What this node does, with commas between: collect, listen, jobs.", metavar="ROLES")
+    ] = "collect,listen,jobs",
 ) -> None:
-    """Collect from every registered meter, cycle after cycle, until SIGTERM or Ctrl-C.
+    """Collect from every registered meter when it is due, until SIGTERM or Ctrl-C.
 
-    Whatever is not stored is still owed and asked again: it may be stopped, or killed, at any moment.
+    Whatever is not stored is still owed and asked again: it may be stopped, or killed, at any moment. Several nodes on
+    one database share the work; roles say which of it a node does.
 
-    Example: `headend run --config /etc/headend/headend.toml`
+    Examples: `headend run --config /etc/headend/headend.toml`, `headend run --role listen`
     """
     from headend import daemon
     from headend.logs import configure_logs
 
+    roles = daemon.roles_of(role)
     settings = settings_of(config, dsn)
     configure_logs(settings.log.level, settings.log.format)
     with daemon.database(settings) as place:
-        report: Any = daemon.run_async(lambda: daemon.run(settings, place, once=once))
-    if once and (report is None or report.failed):
-        raise typer.Exit(1)
+        daemon.run_async(lambda: daemon.run(settings, place, roles))
 
 
 def status(

@@ -6,7 +6,7 @@ the first frame goes out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ import structlog
 
 from headend.collection.tasks import LoadTask, Task, least_age
 from headend.collection.visit import BLOCK_LOAD, DAILY_LOAD, Visit, VisitedMeter
-from headend.meter_types import MeterTypes
+from headend.meter_types import with_quirks
 from headend.settings import Collection as Limits
 from headend.settings import Schedules
 from headend.store import counters
@@ -45,7 +45,7 @@ class Wanted:
 class Planner:
     """Plans visits."""
 
-    def __init__(self, types: MeterTypes, vault: Vault, limits: Limits, schedules: Schedules) -> None:
+    def __init__(self, types: Mapping[str, MeterType], vault: Vault, limits: Limits, schedules: Schedules) -> None:
         self._types = types
         self._vault = vault
         self._limits = limits
@@ -90,7 +90,7 @@ class Planner:
 
     def _type_of(self, meter: VisitedMeter) -> MeterType | None:
         try:
-            return self._types.of(meter.meter_type, meter.maker, meter.firmware)
+            return self._types[with_quirks(meter.meter_type, meter.maker, meter.firmware)]
         except KeyError:
             return None
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from headend import daemon
-from headend.collect import Collector
+from headend.daemon import Engine
 from headend.demo.compare import Compared, compare
 from headend.demo.servers import DemoDatabase, SimulatedFleet, demo_database, simulated_fleet
 from headend.demo.show import Screen
 from headend.logs import configure_logs
 from headend.registry import import_meters
-from headend.settings import Settings
+from headend.settings import Collection, Settings, Spool
 from headend.store.database import Connection, connect, edition, store_errors
 from headend.store.migrate import migrate
 from headend.store.statements import statement
@@ -85,15 +85,15 @@ def run_demo(options: DemoOptions) -> None:
 async def _collect(
     folder: Path, fleet: SimulatedFleet, dsn: str, start: datetime, until: datetime, screen: Screen
 ) -> Collected:
-    settings = Settings()
+    settings = Settings(collection=Collection(retry_after_s=0), spool=Spool(folder=folder / "spool", min_free_mb=0))
     vault, types = Vault(create_kek(folder / "kek")), daemon.load_types(settings)
     async with await connect(dsn) as connection:
         await _refuse_meters(connection)
         await migrate(dsn, zone=settings.utility.zone)
         await import_meters(connection, fleet.registry.read_text(encoding="utf-8").splitlines(), types, vault)
-        async with daemon.collector(settings, dsn, types, vault, clock=lambda: until) as collector:
+        async with daemon.engine(settings, dsn, types, vault, clock=lambda: until) as engine:
             begun = time.monotonic()
-            await _cycles(collector, fleet.meters * int((until - start) / PERIOD), screen)
+            await _cycles(engine, fleet.meters * int((until - start) / PERIOD), screen)
             seconds = time.monotonic() - begun
         compared = await compare(connection, fleet.expect, start, until)
         divisions, _ = await read_status(dsn, start, until)
@@ -101,12 +101,12 @@ async def _collect(
         return Collected(await edition(connection), compared, seconds, divisions, day, name)
 
 
-async def _cycles(collector: Collector, intervals: int, screen: Screen) -> None:
+async def _cycles(engine: Engine, intervals: int, screen: Screen) -> None:
     """Cycle until nobody fails; more than a few times, and something is wrong."""
     with screen.progress(intervals) as advance:
-        collector.on_finished = lambda finished: advance(finished.rows)
+        engine.collector.on_finished = lambda finished: advance(finished.rows)
         for _ in range(MAX_CYCLES):
-            report = await collector.cycle()
+            report = await engine.once()
             if not report.failed:
                 return
     raise HeadEndError(f"meters still fail after {MAX_CYCLES} cycles: {dict(report.failed)}")

@@ -12,20 +12,26 @@ import csv
 import io
 import json
 import secrets
+import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, redirect_stderr
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
 from psycopg.rows import dict_row
 
 from headend import daemon
-from headend.collect import Collector, Report
+from headend.collection.collector import Collector, Report
+from headend.collection.planning import Wanted
 from headend.logs import configure_logs
 from headend.registry import import_meters
-from headend.settings import Collection, Settings
-from headend.store.database import Connection, connect
+from headend.settings import Collection, Settings, Spool
+from headend.store.database import Connection, borrow, connect
+from headend.store.writer import Written
 from headend.vault import Kek, Vault
 from profiles.loader import load_meter_type
 from profiles.meter_type import MeterType
@@ -43,6 +49,51 @@ METER_TYPE = load_meter_type("is15959-1ph")
 TYPES = {METER_TYPE.name: METER_TYPE}
 
 Make = Callable[..., SimulatedMeter]
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """How one went, and what it changed in the store."""
+
+    report: Report
+    written: Written
+
+    @property
+    def meters(self) -> int:
+        return self.report.meters
+
+    @property
+    def answered(self) -> int:
+        return self.report.answered
+
+    @property
+    def failed(self) -> Counter[str]:
+        return self.report.failed
+
+
+class FieldCollector:
+    """Collects the block load of every segment, without the job engine."""
+
+    def __init__(self, engine: daemon.Engine) -> None:
+        self.engine = engine
+
+    @property
+    def collector(self) -> Collector:
+        return self.engine.collector
+
+    def stop(self) -> None:
+        self.engine.collector.stop()
+
+    async def cycle(self) -> Cycle:
+        """All segments, one after the other. Raises StoreError."""
+        before, report = self.engine.intake.written, Report()
+        async with borrow(self.engine.pool) as connection:
+            cursor = await connection.execute("SELECT id FROM segment ORDER BY id")
+            segments = [segment for (segment,) in await cursor.fetchall()]
+        for segment in segments:
+            report += await self.engine.collector.collect(segment, Wanted(frozenset({"block_load"})))
+        after = self.engine.intake.written
+        return Cycle(report, Written(*(getattr(after, name) - getattr(before, name) for name in Written.__slots__)))
 
 
 class Field:
@@ -97,12 +148,16 @@ class Field:
         await import_meters(self.connection, changed.getvalue().splitlines(), self.types, self.vault)
 
     @asynccontextmanager
-    async def collector(self, **settings: Any) -> AsyncIterator[Collector]:
-        configured = Settings(collection=Collection(**{"new_sessions_per_s": 100_000, **settings}))
-        async with daemon.collector(configured, self.dsn, self.types, self.vault, clock=self.clock) as collector:
-            yield collector
+    async def collector(self, **settings: Any) -> AsyncIterator[FieldCollector]:
+        with tempfile.TemporaryDirectory() as folder:
+            configured = Settings(
+                collection=Collection(**{"new_sessions_per_s": 100_000, **settings}),
+                spool=Spool(folder=Path(folder), min_free_mb=0),
+            )
+            async with daemon.engine(configured, self.dsn, self.types, self.vault, clock=self.clock) as engine:
+                yield FieldCollector(engine)
 
-    async def cycle(self, **settings: Any) -> Report:
+    async def cycle(self, **settings: Any) -> Cycle:
         """One cycle of a collector of its own, a moment after the last."""
         self.now += timedelta(milliseconds=1)
         async with self.collector(**settings) as collector:

@@ -23,7 +23,7 @@ from tampering import (
 )
 
 from drivers.dlms import acse, apdu, axdr, security
-from headend import collect
+from headend.collection import collector as collecting
 from headend.settings import Settings
 from headend.unpark import unpark
 
@@ -34,7 +34,7 @@ GOOD = (0, 2)
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "RETRY_WAIT_S", 0.01)
+    monkeypatch.setattr(collecting, "RETRY_WAIT_S", 0.01)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import pytest
 from field import COMMISSIONED, DUE, METER_TYPE, TYPES, Field, field
 
 from drivers.dlms import axdr
-from headend import collect
+from headend.collection import collector as collecting
 from headend.registry import unpark
 from headend.store.status import read_status
 from profiles.errors import AccessDenied, HeadEndError, LinkError, ProtocolError, SettingsError
@@ -31,7 +31,7 @@ GOOD = (0, 2)
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come after milliseconds."""
-    monkeypatch.setattr(collect, "RETRY_WAIT_S", 0.01)
+    monkeypatch.setattr(collecting, "RETRY_WAIT_S", 0.01)
 
 
 async def test_every_interval_of_every_meter_is_stored_and_nothing_is_owed(dsn: str) -> None:

@@ -18,7 +18,7 @@ from field import DUE, METER_TYPE, Field, field
 from drivers.address import parse_address
 from drivers.credentials import CounterRange, Credentials
 from drivers.session import open_session
-from headend import collect
+from headend.collection import collector as collecting
 from headend.daemon import utc_now
 from headend.store import counters
 from headend.store.database import connect
@@ -34,7 +34,7 @@ SERIAL = AttributeRef(1, Obis(0, 0, 96, 1, 0), 2)
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "RETRY_WAIT_S", 0.01)
+    monkeypatch.setattr(collecting, "RETRY_WAIT_S", 0.01)
 
 
 async def read_by_another(place: Field, title: bytes, first: int) -> None:

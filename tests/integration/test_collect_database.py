@@ -7,22 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from field import DUE, Field, field
 
-from headend import batches, collect
-from headend.batches import Batches, Finished
+from headend import intake
+from headend.collection import collector as collecting
 from headend.daemon import utc_now
 from headend.store import database
-from headend.store.database import Pool, connect
-from headend.store.finished import Contact
+from headend.store.database import connect
+from headend.store.finished import Finished
 from headend.store.migrate import migrate
-from headend.store.rows import MeterIntervals
-from headend.store.writer import PROFILE, Writer
 from headend.vault import KEK_VARIABLE
 from profiles.errors import StoreError
 
@@ -32,7 +30,7 @@ METERS = 20
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "RETRY_WAIT_S", 0.1)
+    monkeypatch.setattr(collecting, "RETRY_WAIT_S", 0.1)
 
 
 class OwnServer:
@@ -87,7 +85,7 @@ async def test_a_database_that_is_killed_in_mid_cycle_and_comes_back_loses_nothi
                 nonlocal finished
                 finished += 1
 
-            collector.on_finished = count
+            collector.collector.on_finished = count
             cycle = asyncio.create_task(collector.cycle())
             async with asyncio.timeout(60):
                 while finished < 5:  # noqa: ASYNC110
@@ -104,11 +102,10 @@ async def test_a_database_that_is_killed_in_mid_cycle_and_comes_back_loses_nothi
 async def test_a_database_that_stays_away_ends_the_cycle_with_one_clear_error_and_nothing_is_lost(
     own_server: OwnServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "PATIENCE_S", 1.0)
     monkeypatch.setattr(database, "WAIT_FOR_CONNECTION_S", 2.0)
     async with field(own_server.dsn, METERS) as place:
         async with place.collector(new_sessions_per_s=20) as collector:
-            collector.on_finished = lambda done: own_server.kill() if done.contact.meter_id == 8 else None
+            collector.collector.on_finished = lambda done: own_server.kill() if done.contact.meter_id == 8 else None
             with pytest.raises(StoreError) as caught:
                 await collector.cycle()
         assert caught.value.retry
@@ -120,7 +117,7 @@ async def test_a_database_that_stays_away_ends_the_cycle_with_one_clear_error_an
         await complete_once(place)
 
 
-async def test_a_database_that_refuses_for_good_ends_the_cycle_at_once(timescale_dsn: str) -> None:
+async def test_what_the_database_refuses_for_good_is_set_aside_and_still_owed(timescale_dsn: str) -> None:
     async with field(timescale_dsn) as place:
         await place.connection.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more readings'; END $$"
@@ -128,10 +125,11 @@ async def test_a_database_that_refuses_for_good_ends_the_cycle_at_once(timescale
         await place.connection.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON interval_reading FOR EACH ROW EXECUTE FUNCTION refuse()"
         )
-        async with asyncio.timeout(30):
-            with pytest.raises(StoreError, match="the database refused: no more readings") as caught:
-                await place.cycle()
-        assert not caught.value.retry
+        async with place.collector() as collector, asyncio.timeout(30):
+            assert (await collector.cycle()).written.inserted == 0
+            while await collector.engine.spool.waits(Finished):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert len(place.logged("entry_set_aside")) == 3
         assert await place.ask("SELECT FROM interval_reading") == []
         await place.connection.execute("DROP TRIGGER refuse ON interval_reading")
         assert (await place.cycle()).failed == {}
@@ -147,10 +145,10 @@ async def writes_held_up(dsn: str) -> AsyncIterator[None]:
 
 
 async def test_a_slow_database_makes_sessions_wait(timescale_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "WAITING", 1)
-    monkeypatch.setattr(batches, "ROWS", 1)
-    most = 2 + batches.WAITING + batches.WRITERS
-    """Two open sessions, what waits, and what is being written."""
+    monkeypatch.setattr(intake, "ROWS", 1)
+    monkeypatch.setattr(intake, "LIMIT", 1)
+    most = 2 + intake.WRITERS + intake.WRITERS
+    """Two open sessions, what waits for each writer, and what is being written."""
     async with field(timescale_dsn, METERS) as place, place.collector(max_open_sessions=2) as collector:
         async with writes_held_up(timescale_dsn):
             cycle = asyncio.create_task(collector.cycle())
@@ -163,34 +161,10 @@ async def test_a_slow_database_makes_sessions_wait(timescale_dsn: str, monkeypat
         await complete_once(place)
 
 
-async def test_the_queue_of_batches_is_bounded_and_all_of_it_is_written(
-    pool: Pool, writer: Writer, meters: list[int], reading: Callable[..., MeterIntervals], dsn: str
-) -> None:
-    queue = Batches(pool, writer, PROFILE)
-    accepted = 0
-
-    async def put_all() -> None:
-        nonlocal accepted
-        for hour in range(20):
-            for meter in meters:
-                part = reading(meter, 1000 * hour, {"voltage": list(range(1000))}, read_at=24 * 365)
-                await queue.put(Finished(Contact(meter, utc_now()), (part,)))
-                accepted += 1
-
-    async with queue.open():
-        async with writes_held_up(dsn):
-            putting = asyncio.create_task(put_all())
-            await asyncio.sleep(2.5)
-            assert accepted <= batches.WAITING + batches.WRITERS * (batches.ROWS // 1000)
-            assert not putting.done()
-        await putting
-    assert queue.written.inserted == 20 * 20 * 1000
-
-
 async def test_a_stop_ends_open_sessions_well_and_begins_no_other(timescale_dsn: str) -> None:
     async with field(timescale_dsn, METERS) as place:
         async with place.collector(max_open_sessions=3, new_sessions_per_s=20) as collector:
-            collector.on_finished = lambda done: collector.stop()
+            collector.collector.on_finished = lambda done: collector.stop()
             report = await collector.cycle()
         assert report.meters == report.answered == sum(meter.last_received > 0 for meter in place.meters) < METERS
         assert report.written.inserted == report.meters * DUE

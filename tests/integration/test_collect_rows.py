@@ -10,7 +10,7 @@ import pytest
 from field import COMMISSIONED, DUE, METER_TYPE, NOW, Make, field
 
 from drivers.dlms import axdr, client
-from headend import collect
+from headend.collection import collector as collecting
 from profiles.intervals import IN_THE_FUTURE, NO_DATE_TIME, OFF_THE_GRID, OTHER_COLUMNS, TOO_OLD
 from profiles.objects import CaptureObject, Obis
 from simulators.meter import SimulatedMeter
@@ -28,7 +28,7 @@ STAMPS = Stamps.of(METER_TYPE)
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collect, "RETRY_WAIT_S", 0.01)
+    monkeypatch.setattr(collecting, "RETRY_WAIT_S", 0.01)
 
 
 def with_row(change: Callable[[bytes], bytes]) -> Make:

@@ -1,0 +1,370 @@
+"""The collector: one segment's job, as many sessions at once.
+
+The one rule: what a job did not bring home is still owed, and the next one asks again; so a session that fails, a stop
+or a crash needs no bookkeeping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from drivers.address import Address, parse_address
+from drivers.credentials import Credentials
+from drivers.dlms.security import Key
+from drivers.reading import association_of, check_serial, read_invocation_counter
+from drivers.session import open_session
+from headend.collection.locks import MeterLocks
+from headend.collection.pace import Pace
+from headend.collection.planning import Planner, Wanted
+from headend.collection.visit import Visit
+from headend.intake import Intake
+from headend.settings import Collection
+from headend.store import counters
+from headend.store.database import Pool, borrow, store_errors
+from headend.store.finished import Contact, Finished
+from headend.store.statements import statement
+from headend.vault import KeyType
+from profiles.errors import (
+    AccessDenied,
+    HeadEndError,
+    IdentityMismatch,
+    LinkError,
+    LinkTimeout,
+    SecurityError,
+    StoreError,
+    UnbelievableCounter,
+)
+from profiles.meter_type import Association, MeterType
+
+SECRETS: Final[Mapping[int, KeyType]] = {1: "lls_secret", 2: "hls_secret"}
+RETRY_WAIT_S: Final = 1.0
+DOWN_AFTER: Final = 5
+"""So many meters of a segment, one after the other and none between, that can't be reached: it is down."""
+DOWN_SHARE: Final = 0.2
+"""Or so large a share of it, if that is more."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Report:
+    """How a job went. `failed` counts meters by kind of error; `busy` those that another worker had."""
+
+    meters: int = 0
+    answered: int = 0
+    busy: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    again: int = 0
+    """Meters that failed where trying again can help."""
+    down: bool = False
+    seconds: float = 0.0
+
+    def __add__(self, other: Report) -> Report:
+        return Report(
+            self.meters + other.meters,
+            self.answered + other.answered,
+            self.busy + other.busy,
+            self.failed + other.failed,
+            self.again + other.again,
+            self.down or other.down,
+            self.seconds + other.seconds,
+        )
+
+    def __str__(self) -> str:
+        text = f"{self.answered} of {self.meters} meters that were asked answered"
+        if self.failed:
+            text += "; failed: " + ", ".join(f"{kind} {count}" for kind, count in self.failed.most_common())
+        if self.busy:
+            text += f"; another worker had {self.busy}"
+        return text + ("; segments are down" if self.down else "")
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "meters": self.meters,
+            "answered": self.answered,
+            "failed": dict(self.failed),
+            "busy": self.busy,
+            "segments_down": self.down,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(slots=True)
+class _Segment:
+    """A segment while its job runs."""
+
+    size: int
+    places: asyncio.Semaphore
+    unreached: int = 0
+    """Meters one after the other that could not be reached."""
+    reached: bool = False
+    reason: str = ""
+
+    @property
+    def down(self) -> bool:
+        return not self.reached and self.unreached >= max(DOWN_AFTER, DOWN_SHARE * self.size)
+
+    def learn(self, error: HeadEndError | None) -> None:
+        if isinstance(error, LinkError):
+            self.unreached += 1
+            self.reason = error.message
+        else:
+            self.reached = True
+
+
+class Collector:
+    """Collects segments and single meters, one job beside another."""
+
+    def __init__(
+        self,
+        settings: Collection,
+        pool: Pool,
+        planner: Planner,
+        intake: Intake,
+        locks: MeterLocks,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._planner = planner
+        self._intake = intake
+        self._locks = locks
+        self._clock = clock
+        self.pace = Pace(settings.max_open_sessions, settings.new_sessions_per_s)
+        self.on_finished: Callable[[Finished], None] = lambda finished: None
+        """Called for each meter as it is done."""
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin no further session; those that are open go on."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no session is begun any more."""
+        return self._stopping
+
+    async def collect(self, segment_id: int, wanted: Wanted) -> Report:
+        """Ask the meters of a segment, once, and see what came stored. Raises StoreError."""
+        now = self._clock()
+        async with borrow(self._pool) as connection:
+            cursor = await connection.execute(statement("segment_of"), {"segment": segment_id})
+            row = await cursor.fetchone()
+        if row is None or self._stopping:
+            return Report()
+        _, name, down_since, try_again_at, _ = row
+        if try_again_at is not None and try_again_at > now:
+            return Report(down=True)
+        visits, title = await self._plan(wanted, segment=segment_id)
+        segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions))
+        if down_since is not None and visits:
+            # One meter alone tells whether the segment is back; a probe that fails costs no more.
+            report = await self._visit_all(visits[:1], segment, title)
+            if not segment.reached:
+                await self._down(segment_id, name, wanted, segment.reason)
+                report.down = True
+                return report
+            visits = visits[1:]
+        else:
+            report = Report()
+        report += await self._visit_all(visits, segment, title)
+        await self._settle(segment_id, name, wanted, segment, report)
+        return report
+
+    async def collect_meters(self, meters: Sequence[int], wanted: Wanted) -> Report:
+        """Ask these meters, whatever their segments, once, and see what came stored. Raises StoreError."""
+        visits, title = await self._plan(wanted, meters=meters)
+        segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions), reached=True)
+        report = await self._visit_all(visits, segment, title)
+        await self._intake.settled()
+        return report
+
+    async def _plan(
+        self, wanted: Wanted, *, segment: int | None = None, meters: Sequence[int] = ()
+    ) -> tuple[list[Visit], bytes]:
+        async with borrow(self._pool) as connection:
+            title = await counters.client_title(connection)
+            found = await self._planner.meters(connection, segment=segment, meters=meters)
+            visits = await self._planner.plan(connection, found, wanted, title, self._clock())
+            await self._planner.reserve(
+                connection, [one for one in visits if not (one.learn_counter or one.fault)], title
+            )
+        return visits, title
+
+    async def _settle(self, segment_id: int, name: str, wanted: Wanted, segment: _Segment, report: Report) -> None:
+        await self._intake.settled()
+        if segment.down:
+            await self._down(segment_id, name, wanted, segment.reason)
+            report.down = True
+            return
+        async with borrow(self._pool) as connection:
+            if segment.reached:
+                cursor = await connection.execute(statement("segment_up"), {"segment": segment_id})
+                if await cursor.fetchone() is not None:
+                    log.info("segment_up", segment=name)
+            if report.again:
+                again = {
+                    "segment": segment_id,
+                    "at": self._clock() + timedelta(seconds=self._settings.retry_after_s),
+                    "tasks": sorted(wanted.tasks),
+                }
+                await connection.execute(statement("segment_again"), again)
+
+    async def _down(self, segment_id: int, name: str, wanted: Wanted, reason: str) -> None:
+        parameters = {"segment": segment_id, "at": self._clock(), "reason": reason, "tasks": sorted(wanted.tasks)}
+        async with borrow(self._pool) as connection:
+            cursor = await connection.execute(statement("segment_down"), parameters)
+            row = await cursor.fetchone()
+        log.warning("segment_down", segment=name, reason=reason, again_at=None if row is None else row[0].isoformat())
+
+    # -- one meter --------------------------------------------------------------------------------------------
+
+    async def _visit_all(self, visits: Sequence[Visit], segment: _Segment, title: bytes) -> Report:
+        loop = asyncio.get_running_loop()
+        begun, report = loop.time(), Report()
+        async with store_errors(), asyncio.TaskGroup() as sessions:
+            for visit in visits:
+                sessions.create_task(self._visit(visit, segment, title, report))
+        report.seconds = loop.time() - begun
+        return report
+
+    async def _visit(self, visit: Visit, segment: _Segment, title: bytes, report: Report) -> None:
+        """Try the meter until it answered or trying can't help; hand over what was read either way.
+
+        Its place among the open sessions is free again only then: a slow database makes sessions wait.
+        """
+        error: HeadEndError | None = None
+        for attempt in range(1, self._settings.attempts + 1):
+            async with segment.places, self.pace.place():
+                if self._stopping or segment.down:
+                    if error is None:
+                        return
+                    over = True
+                else:
+                    try:
+                        async with self._locks.hold(visit.meter.id) as mine:
+                            if not mine:
+                                report.busy += 1
+                                return
+                            error = await self._try(visit, title)
+                        segment.learn(error)
+                        over = attempt == self._settings.attempts
+                    except StoreError as lost:
+                        # Without a database none is begun, and what was begun ends.
+                        error, over = lost, True
+                if error is None or over or not self._again(visit, error):
+                    await self._hand_over(visit, error, report)
+                    return
+            await asyncio.sleep(RETRY_WAIT_S * random.uniform(0.5, 1.5) * 2**attempt)  # noqa: S311 - jitter
+
+    async def _hand_over(self, visit: Visit, error: HeadEndError | None, report: Report) -> None:
+        error = error or visit.problem
+        report.meters += 1
+        if error is None:
+            report.answered += 1
+        else:
+            error.at(meter=visit.meter.name)
+            report.failed[type(error).__name__] += 1
+            report.again += error.retry
+            log.warning("meter_failed", meter=visit.meter.name, error=type(error).__name__, reason=str(error))
+        contact = Contact(visit.meter.id, self._clock(), None if error is None else str(error))
+        finished = visit.finished(contact, park=isinstance(error, IdentityMismatch | UnbelievableCounter))
+        await self._intake.put(finished)
+        self.on_finished(finished)
+
+    def _again(self, visit: Visit, error: HeadEndError) -> bool:
+        """Whether to try once more; a counter that may be out of step is learnt anew first.
+
+        A meter that another head-end has talked to refuses ours, or hangs up without a word.
+        """
+        if isinstance(error, AccessDenied | SecurityError | LinkError) and "encryption" in visit.keys:
+            in_step, visit.learn_counter = not visit.learn_counter, True
+            return in_step or error.retry
+        return error.retry
+
+    async def _try(self, visit: Visit, title: bytes) -> HeadEndError | None:
+        """One session; the error it ended with, if any."""
+        await self.pace.turn()
+        try:
+            async with asyncio.timeout(self._settings.session_timeout_s):
+                await self._session(visit, title)
+        except TimeoutError:
+            error: HeadEndError = LinkTimeout(f"not done after {self._settings.session_timeout_s:g} s", asked="session")
+        except HeadEndError as known:
+            error = known
+        except Exception:
+            log.exception("session_broke", meter=visit.meter.name)
+            error = HeadEndError("an error of ours", asked="session", remedy="the log has the details: report them")
+        else:
+            return None
+        error.meter = visit.meter.name
+        return error
+
+    async def _session(self, visit: Visit, title: bytes) -> None:
+        if visit.fault is not None:
+            raise visit.fault
+        assert visit.meter_type is not None, "else it has a fault"
+        address = parse_address(visit.meter.address)
+        kind = association_of(visit.meter_type, address)
+        credentials = await self._credentials(visit, visit.meter_type, kind, address, title)
+
+        async def refill() -> None:
+            await self._reserve(visit, title)
+
+        def last_received(heard_title: bytes) -> int:
+            if not kind.needs_keys:
+                return -1
+            heard = (visit.key("encryption").id, heard_title)
+            return max(visit.highest.get(heard, -1), visit.received.get(heard, -1))
+
+        async with open_session(
+            address,
+            visit.meter_type,
+            kind,
+            credentials,
+            server_title=visit.meter.system_title or b"",
+            last_received=last_received,
+            refill=refill if kind.needs_keys else None,
+        ) as session:
+            try:
+                if not (kind.ciphered and visit.meter.system_title):
+                    await check_serial(session, visit.meter_type, visit.meter.serial)
+                await visit.read(session, self._clock)
+            finally:
+                # Settled even if the rest fails: what was heard once is a replay from now on.
+                heard = session.association
+                if kind.ciphered:
+                    visit.received[visit.key("encryption").id, heard.server_title] = heard.last_received
+
+    async def _reserve(self, visit: Visit, title: bytes) -> None:
+        async with borrow(self._pool) as connection:
+            await self._planner.reserve(connection, [visit], title)
+        if visit.counters.left <= 0:
+            remedy = "change the encryption key, which starts it anew"
+            raise SecurityError("the invocation counter has reached its end", remedy=remedy)
+
+    async def _credentials(
+        self, visit: Visit, meter_type: MeterType, kind: Association, address: Address, title: bytes
+    ) -> Credentials:
+        secret = visit.key(SECRETS[kind.mechanism]).material if kind.mechanism in SECRETS else None
+        if not kind.needs_keys:
+            return Credentials(secret=secret)
+        encryption, authentication = visit.key("encryption"), visit.key("authentication").material
+        assert isinstance(encryption.material, Key)
+        assert isinstance(authentication, Key)
+        if visit.learn_counter and kind.invocation_counter is not None:
+            seen = await read_invocation_counter(address, meter_type, kind.invocation_counter)
+            async with borrow(self._pool) as connection:
+                await counters.learn(connection, encryption.id, title, seen, max_step=self._settings.counter_step)
+                await self._planner.reserve(connection, [visit], title)
+        return Credentials(title, encryption.material, authentication, secret, visit.counters)

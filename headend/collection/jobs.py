@@ -1,0 +1,177 @@
+"""The jobs, on procrastinate: one a segment and cycle, and one for what somebody asks for now.
+
+The one rule: a job only says who is to be asked for what; what is owed is asked of the ledger when it runs. So a job
+that runs twice, late, or on another node after its own was killed, does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import procrastinate
+import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import DeleteJobCondition
+
+from headend.collection.collector import Collector, Report
+from headend.collection.planning import Wanted
+from headend.collection.tasks import TASKS, Task
+from headend.store.rows import Source
+from profiles.errors import StoreError
+
+COLLECT: Final = "collect"
+ON_DEMAND: Final = "on_demand"
+"""A queue with workers of its own: what somebody waits for overtakes every cycle."""
+STALE_S: Final = 30.0
+"""A worker that has not said for so long that it lives is dead; its jobs are done by others."""
+REAP_EVERY_S: Final = 15.0
+CONNECTIONS: Final = 4
+GRACE_S: Final = 20.0
+
+log = structlog.get_logger(__name__)
+
+
+class Jobs:
+    """The job engine on one database; `collector` does the jobs of this process."""
+
+    def __init__(self, dsn: str, collector: Collector | None = None) -> None:
+        connector = procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=CONNECTIONS)
+        self._app = procrastinate.App(connector=connector)
+        self._collector = collector
+        self._collect = self._app.task(name="collect_segment", queue=COLLECT)(self._collect_segment)
+        self._ask = self._app.task(name="ask_meters", queue=ON_DEMAND)(self._ask_meters)
+        self.finished: list[Report] = []
+        """Of the jobs of `work_off`."""
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Jobs]:
+        """Connect. Raises StoreError."""
+        with job_errors():
+            async with self._app.open_async():
+                yield self
+
+    async def defer_segment(
+        self, segment: int, tasks: Sequence[Task], *, danger: int = 0, patient: bool = True
+    ) -> bool:
+        """Have a segment collected; those in more `danger` go first. False: such a job waits already."""
+        lock = f"segment {segment}"
+        job = self._collect.configure(lock=lock, queueing_lock=lock, priority=danger)
+        with job_errors():
+            try:
+                await job.defer_async(segment=segment, tasks=list(tasks), patient=patient)
+            except AlreadyEnqueued:
+                return False
+        return True
+
+    async def defer_meters(
+        self, meters: Sequence[int], tasks: Sequence[Task], ranges: Sequence[tuple[datetime, datetime]] = ()
+    ) -> int:
+        """Have these meters asked now; the job's number. `ranges` of the block load, in place of what they owe."""
+        spans = [[start.isoformat(), end.isoformat()] for start, end in ranges]
+        with job_errors():
+            return await self._ask.defer_async(meters=list(meters), tasks=list(tasks), ranges=spans)
+
+    async def state(self, job: int) -> str | None:
+        """`todo`, `doing`, `succeeded`, `failed` …; None once it is forgotten."""
+        with job_errors():
+            found = await self._app.job_manager.list_jobs_async(id=job)
+        return next((str(one.status) for one in found), None)
+
+    async def work(self, *, segments_at_once: int, reserved: int) -> None:
+        """Do jobs until cancelled, which lets those that run end within a moment."""
+        async with asyncio.TaskGroup() as workers:
+            workers.create_task(self._worker(COLLECT, segments_at_once, wait=True))
+            workers.create_task(self._worker(ON_DEMAND, reserved, wait=True))
+            workers.create_task(self._reap())
+
+    async def work_off(self, *, segments_at_once: int) -> Report:
+        """Do the jobs that wait now, and end; how they went, together."""
+        self.finished.clear()
+        for queue in (ON_DEMAND, COLLECT):
+            await self._worker(queue, segments_at_once, wait=False)
+        return sum_reports(self.finished)
+
+    async def _worker(self, queue: str, concurrency: int, *, wait: bool) -> None:
+        with job_errors():
+            await self._app.run_worker_async(
+                queues=[queue],
+                name=queue,
+                concurrency=concurrency,
+                wait=wait,
+                delete_jobs=DeleteJobCondition.ALWAYS if wait else DeleteJobCondition.SUCCESSFUL,
+                shutdown_graceful_timeout=GRACE_S,
+                install_signal_handlers=False,
+                stalled_worker_timeout=STALE_S,
+            )
+
+    async def _reap(self) -> None:
+        """Give the jobs of dead workers to the living: nothing else does."""
+        while True:
+            await asyncio.sleep(REAP_EVERY_S)
+            with job_errors():
+                for job in await self._app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALE_S):
+                    log.warning("job_taken_over", job=job.id, task=job.task_name, arguments=job.task_kwargs)
+                    await self._app.job_manager.retry_job(job)
+
+    # -- what a job does --------------------------------------------------------------------------------------
+
+    async def _collect_segment(self, segment: int, tasks: list[str], patient: bool) -> None:
+        await self._do(segment=segment, wanted=Wanted(_tasks(tasks), patient=patient))
+
+    async def _ask_meters(self, meters: list[int], tasks: list[str], ranges: list[list[str]]) -> None:
+        spans = tuple((datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in ranges)
+        await self._do(meters=meters, wanted=Wanted(_tasks(tasks), source=Source.ON_DEMAND, ranges=spans))
+
+    async def _do(self, *, wanted: Wanted, segment: int | None = None, meters: Sequence[int] = ()) -> None:
+        assert self._collector is not None, "who does no jobs has no worker"
+        try:
+            if segment is not None:
+                report = await self._collector.collect(segment, wanted)
+            else:
+                report = await self._collector.collect_meters(meters, wanted)
+        except StoreError as error:
+            # What was to be asked is still owed, and the dispatcher makes the next job.
+            log.error("job_given_up", segment=segment, reason=str(error))
+            raise
+        self.finished.append(report)
+        del self.finished[:-10_000]
+        log.info(
+            "job_finished",
+            segment=segment,
+            tasks=sorted(wanted.tasks),
+            meters=report.meters,
+            answered=report.answered,
+            busy=report.busy,
+            failed=dict(report.failed),
+            down=report.down,
+            seconds=round(report.seconds, 3),
+        )
+
+
+def sum_reports(reports: Sequence[Report]) -> Report:
+    """All of them as one."""
+    total = Report()
+    for report in reports:
+        total += report
+    return total
+
+
+@contextlib.contextmanager
+def job_errors() -> Iterator[None]:
+    """Turn the engine's errors inside the block into StoreError."""
+    try:
+        yield
+    except ConnectorException as error:
+        cause = error.__cause__ or error
+        raise StoreError(
+            f"the job engine: {str(cause).splitlines()[0] if str(cause) else type(cause).__name__}"
+        ) from error
+
+
+def _tasks(names: Sequence[str]) -> frozenset[Task]:
+    """Those that this program knows; a job that a newer one made may have others."""
+    return frozenset(task for task in TASKS if task in names)
