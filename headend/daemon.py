@@ -18,10 +18,10 @@ from typing import Any, Final, Literal, TypeVar, get_args
 import structlog
 
 from headend.collection.collector import Collector, Report
-from headend.collection.dispatcher import dispatch
+from headend.collection.dispatcher import Due, dispatch, due_segments, settle
 from headend.collection.jobs import Jobs
 from headend.collection.locks import MeterLocks
-from headend.collection.planning import Planner
+from headend.collection.planning import Planner, Wanted
 from headend.collection.tasks import TASKS
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
@@ -32,6 +32,7 @@ from headend.store.batch import Store
 from headend.store.database import Pool, borrow, open_pool
 from headend.store.embedded import EmbeddedPostgres
 from headend.store.migrate import migrate
+from headend.store.rows import Source
 from headend.vault import Vault, load_kek
 from profiles.errors import SettingsError, StoreError
 from profiles.meter_type import MeterType
@@ -107,15 +108,33 @@ class Engine:
     jobs: Jobs
     clock: Callable[[], datetime]
 
-    async def dispatch(self, *, patient: bool = True) -> int:
+    async def dispatch(self) -> int:
         """Make the jobs that are due; how many. Raises StoreError."""
-        zone, now = self.settings.utility.zone, self.clock()
-        return await dispatch(self.pool, self.jobs, self.settings.schedules, zone, now, patient=patient)
+        return await dispatch(self.pool, self.jobs, self.settings.schedules, self.settings.utility.zone, self.clock())
 
     async def once(self) -> Report:
-        """All that is due, and that is owed by now, once. Raises StoreError."""
-        await self.dispatch(patient=False)
-        return await self.jobs.work_off(segments_at_once=self.settings.collection.segments_at_once)
+        """Ask every segment that is due, here and now; those where that failed stay due. Raises StoreError."""
+        report, places = Report(), asyncio.Semaphore(self.settings.collection.segments_at_once)
+
+        async def ask(due: Due) -> None:
+            nonlocal report
+            async with places:
+                done = await self.collector.collect(due.segment, Wanted(frozenset(due.tasks)))
+                report += done
+                if not (done.again or done.down or self.collector.stopping):
+                    async with borrow(self.pool) as connection:
+                        await settle(connection, due)
+
+        async with borrow(self.pool) as connection:
+            schedules, zone = self.settings.schedules, self.settings.utility.zone
+            found = await due_segments(connection, schedules, zone, self.clock())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for due in found:
+                    tasks.create_task(ask(due))
+        except* StoreError as errors:
+            raise _first(errors) from None
+        return report
 
 
 @contextlib.asynccontextmanager
@@ -188,9 +207,9 @@ async def _by_hand(ready: Engine, names: Sequence[str], here: bool) -> Report:
         return await ready.once()
     async with borrow(ready.pool) as connection:
         ids = [(await find_meter(connection, name)).id for name in names]
-    job = await ready.jobs.defer_meters(ids, TASKS)
     if here:
-        return await ready.jobs.work_off(segments_at_once=ready.settings.collection.segments_at_once)
+        return await ready.collector.collect_meters(ids, Wanted(frozenset(TASKS), source=Source.ON_DEMAND))
+    job = await ready.jobs.defer_meters(ids, TASKS)
     await _done_by_a_daemon(ready.jobs, job)
     async with borrow(ready.pool) as connection:
         errors = [(await find_meter(connection, name)).last_error for name in names]

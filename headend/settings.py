@@ -87,7 +87,7 @@ class Collection(_Section):
     counter_step: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] = 1_000_000
     session_timeout_s: Annotated[float, Field(gt=0, le=86400)] = 300
     attempts: Annotated[int, Field(ge=1, le=10)] = 2
-    retry_after_s: Annotated[float, Field(ge=0, le=86400)] = 900
+    retry_after_s: Annotated[float, Field(gt=0, le=86400)] = 900
 
 
 Period = Annotated[float, Field(ge=60, le=366 * 86400)]

@@ -6,7 +6,8 @@ several nodes does it makes no difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,12 +26,23 @@ _LOCK: Final = "headend.dispatch"
 log = structlog.get_logger(__name__)
 
 
-async def dispatch(
-    pool: Pool, jobs: Jobs, schedules: Schedules, zone: str, now: datetime, *, patient: bool = True
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A segment and what it is due for. `danger`: for how many days its meters owe something, at most."""
+
+    segment: int
+    name: str
+    tasks: tuple[Task, ...]
+    """Empty where nothing of what it never was asked for is scheduled."""
+    danger: int
+    settle: Mapping[Task, datetime]
+    """When it is due again, once it was asked."""
+
+
+async def dispatch(pool: Pool, jobs: Jobs, schedules: Schedules, zone: str, now: datetime) -> int:
     """Make a job for each segment that is due at `now`, and say when it is due next; how many were made.
 
-    `patient` jobs give meters that push time to do so. Raises StoreError.
+    Raises StoreError.
     """
     made = 0
     async with borrow(pool) as connection:
@@ -38,14 +50,11 @@ async def dispatch(
         if await cursor.fetchone() != (True,):
             return 0  # another node is at it
         try:
-            for segment, name, tasks, types, oldest in await _due(connection, schedules, now):
-                of = schedules.of(name, types)
-                wanted = [task for task in scheduled(of) if task in tasks]
-                danger = max(0, (now - oldest).days)
+            for due in await due_segments(connection, schedules, zone, now):
                 # Where a job waits already it may not ask for all of this: the segment stays due.
-                if not wanted or await jobs.defer_segment(segment, wanted, danger=danger, patient=patient):
-                    made += bool(wanted)
-                    await _next(connection, segment, name, tasks, of, now, zone)
+                if not due.tasks or await jobs.defer_segment(due.segment, due.tasks, danger=due.danger):
+                    made += bool(due.tasks)
+                    await settle(connection, due)
         finally:
             if not connection.broken:
                 await connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (_LOCK,))
@@ -54,22 +63,26 @@ async def dispatch(
     return made
 
 
-async def _due(
-    connection: Connection, schedules: Schedules, now: datetime
-) -> list[tuple[int, str, list[Task], list[str], datetime]]:
+async def due_segments(connection: Connection, schedules: Schedules, zone: str, now: datetime) -> list[Due]:
+    """The segments that are due at `now`, those in most danger first. Raises StoreError."""
     async with store_errors():
         parameters = {"tasks": list(TASKS), "now": now, "limit": AT_ONCE}
         cursor = await connection.execute(statement("segments_due"), parameters)
-        return [(row[0], row[1], row[2], row[3], row[4]) for row in await cursor.fetchall()]
+        rows = await cursor.fetchall()
+    found = []
+    for segment, name, tasks, types, oldest in rows:
+        of = schedules.of(name, types)
+        wanted = tuple(task for task in scheduled(of) if task in tasks)
+        again = {task: next_due(task, name, of, now, zone) if task in wanted else _NEVER for task in tasks}
+        found.append(Due(segment, name, wanted, max(0, (now - oldest).days), again))
+    return found
 
 
-async def _next(
-    connection: Connection, segment: int, name: str, tasks: Sequence[Task], of: Schedules, now: datetime, zone: str
-) -> None:
-    known = scheduled(of)
-    due = [next_due(task, name, of, now, zone) if task in known else _NEVER for task in tasks]
+async def settle(connection: Connection, due: Due) -> None:
+    """The segment is asked: note when it is due again. Raises StoreError."""
     async with store_errors():
-        await connection.execute(statement("schedule_next"), {"segment": segment, "tasks": list(tasks), "due_at": due})
+        parameters = {"segment": due.segment, "tasks": list(due.settle), "due_at": list(due.settle.values())}
+        await connection.execute(statement("schedule_next"), parameters)
 
 
 _NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DeleteJobCondition
 
-from headend.collection.collector import Collector, Report
+from headend.collection.collector import Collector
 from headend.collection.planning import Wanted
 from headend.collection.tasks import TASKS, Task
 from headend.store.rows import Source
@@ -29,6 +29,7 @@ ON_DEMAND: Final = "on_demand"
 STALE_S: Final = 30.0
 """A worker that has not said for so long that it lives is dead; its jobs are done by others."""
 REAP_EVERY_S: Final = 15.0
+_AGAIN: Final = procrastinate.RetryStrategy(max_attempts=5, wait=10, linear_wait=20, retry_exceptions={StoreError})
 CONNECTIONS: Final = 4
 GRACE_S: Final = 20.0
 
@@ -42,10 +43,8 @@ class Jobs:
         connector = procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=CONNECTIONS)
         self._app = procrastinate.App(connector=connector)
         self._collector = collector
-        self._collect = self._app.task(name="collect_segment", queue=COLLECT)(self._collect_segment)
-        self._ask = self._app.task(name="ask_meters", queue=ON_DEMAND)(self._ask_meters)
-        self.finished: list[Report] = []
-        """Of the jobs of `work_off`."""
+        self._collect = self._app.task(name="collect_segment", queue=COLLECT, retry=_AGAIN)(self._collect_segment)
+        self._ask = self._app.task(name="ask_meters", queue=ON_DEMAND, retry=_AGAIN)(self._ask_meters)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[Jobs]:
@@ -62,7 +61,7 @@ class Jobs:
         job = self._collect.configure(lock=lock, queueing_lock=lock, priority=danger)
         with job_errors():
             try:
-                await job.defer_async(segment=segment, tasks=list(tasks), patient=patient)
+                await job.defer_async(segment=segment, tasks=list(tasks))
             except AlreadyEnqueued:
                 return False
         return True
@@ -84,25 +83,17 @@ class Jobs:
     async def work(self, *, segments_at_once: int, reserved: int) -> None:
         """Do jobs until cancelled, which lets those that run end within a moment."""
         async with asyncio.TaskGroup() as workers:
-            workers.create_task(self._worker(COLLECT, segments_at_once, wait=True))
-            workers.create_task(self._worker(ON_DEMAND, reserved, wait=True))
+            workers.create_task(self._worker(COLLECT, segments_at_once))
+            workers.create_task(self._worker(ON_DEMAND, reserved))
             workers.create_task(self._reap())
 
-    async def work_off(self, *, segments_at_once: int) -> Report:
-        """Do the jobs that wait now, and end; how they went, together."""
-        self.finished.clear()
-        for queue in (ON_DEMAND, COLLECT):
-            await self._worker(queue, segments_at_once, wait=False)
-        return sum_reports(self.finished)
-
-    async def _worker(self, queue: str, concurrency: int, *, wait: bool) -> None:
+    async def _worker(self, queue: str, concurrency: int) -> None:
         with job_errors():
             await self._app.run_worker_async(
                 queues=[queue],
                 name=queue,
                 concurrency=concurrency,
-                wait=wait,
-                delete_jobs=DeleteJobCondition.ALWAYS if wait else DeleteJobCondition.SUCCESSFUL,
+                delete_jobs=DeleteJobCondition.ALWAYS,
                 shutdown_graceful_timeout=GRACE_S,
                 install_signal_handlers=False,
                 stalled_worker_timeout=STALE_S,
@@ -119,8 +110,8 @@ class Jobs:
 
     # -- what a job does --------------------------------------------------------------------------------------
 
-    async def _collect_segment(self, segment: int, tasks: list[str], patient: bool) -> None:
-        await self._do(segment=segment, wanted=Wanted(_tasks(tasks), patient=patient))
+    async def _collect_segment(self, segment: int, tasks: list[str]) -> None:
+        await self._do(segment=segment, wanted=Wanted(_tasks(tasks), patient=True))
 
     async def _ask_meters(self, meters: list[int], tasks: list[str], ranges: list[list[str]]) -> None:
         spans = tuple((datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in ranges)
@@ -134,11 +125,9 @@ class Jobs:
             else:
                 report = await self._collector.collect_meters(meters, wanted)
         except StoreError as error:
-            # What was to be asked is still owed, and the dispatcher makes the next job.
-            log.error("job_given_up", segment=segment, reason=str(error))
+            # What was to be asked is still owed: the job is tried again.
+            log.error("job_broke", segment=segment, reason=str(error))
             raise
-        self.finished.append(report)
-        del self.finished[:-10_000]
         log.info(
             "job_finished",
             segment=segment,
@@ -150,14 +139,6 @@ class Jobs:
             down=report.down,
             seconds=round(report.seconds, 3),
         )
-
-
-def sum_reports(reports: Sequence[Report]) -> Report:
-    """All of them as one."""
-    total = Report()
-    for report in reports:
-        total += report
-    return total
 
 
 @contextlib.contextmanager

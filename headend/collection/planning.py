@@ -70,9 +70,12 @@ class Planner:
         for meter_id, visit in visits.items():
             visit.source = wanted.source
             visit.fault = faults.get(meter_id)
+            remedy = "see its file, and the setting meter_types"
             if visit.meter_type is None:
-                remedy = "see its file, and the setting meter_types"
                 what = f"meter type {visit.meter.meter_type} is not known"
+                visit.fault = SettingsError(what, asked="meter type", remedy=remedy)
+            elif not visit.meter_type.profiles:
+                what = f"meter type {visit.meter.meter_type} has no profile to collect"
                 visit.fault = SettingsError(what, asked="meter type", remedy=remedy)
         await self._give_tasks(connection, visits, wanted, now)
         asked = [visit for visit in visits.values() if visit.tasks or visit.fault]

@@ -18,7 +18,7 @@ from headend.demo.servers import DemoDatabase, SimulatedFleet, demo_database, si
 from headend.demo.show import Screen
 from headend.logs import configure_logs
 from headend.registry import import_meters
-from headend.settings import Collection, Settings, Spool
+from headend.settings import Settings, Spool
 from headend.store.database import Connection, connect, edition, store_errors
 from headend.store.migrate import migrate
 from headend.store.statements import statement
@@ -85,7 +85,7 @@ def run_demo(options: DemoOptions) -> None:
 async def _collect(
     folder: Path, fleet: SimulatedFleet, dsn: str, start: datetime, until: datetime, screen: Screen
 ) -> Collected:
-    settings = Settings(collection=Collection(retry_after_s=0), spool=Spool(folder=folder / "spool", min_free_mb=0))
+    settings = Settings(spool=Spool(folder=folder / "spool", min_free_mb=0))
     vault, types = Vault(create_kek(folder / "kek")), daemon.load_types(settings)
     async with await connect(dsn) as connection:
         await _refuse_meters(connection)

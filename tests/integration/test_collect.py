@@ -226,13 +226,13 @@ async def test_a_meter_of_an_unknown_type_is_one_error_and_the_others_are_read(t
         assert await place.our_counter(BAD) == 0
 
 
-async def test_a_type_without_block_load_is_one_error_and_the_others_are_read(timescale_dsn: str) -> None:
+async def test_a_type_without_any_profile_is_one_error_and_the_others_are_read(timescale_dsn: str) -> None:
     bare = replace(METER_TYPE, name="bare", profiles={})
     async with field(timescale_dsn, listed={BAD: {"meter_type": "bare"}}, types={**TYPES, "bare": bare}) as place:
         report = await place.cycle()
         assert (report.answered, report.failed) == (2, {"SettingsError": 1})
         assert await place.complete(GOOD) == [True, True]
-        await one_clear_error(place, "meter type", "has no profile block_load", "see its file")
+        await one_clear_error(place, "meter type", "has no profile to collect", "see its file")
 
 
 async def test_a_key_altered_in_the_database_is_its_meters_error_alone(timescale_dsn: str) -> None:

@@ -133,7 +133,7 @@ async def test_counters_reserved_by_a_cycle_that_was_cut_off_are_never_used_agai
 DAEMON = """
 import sys
 from headend.cli.main import main
-sys.argv = ["headend", "run", "--once", "--dsn", sys.argv[1]]
+sys.argv = ["headend", "collect", "--once", "--dsn", sys.argv[1]]
 main()
 """
 
@@ -147,7 +147,8 @@ async def test_a_killed_daemon_uses_no_counter_again_and_stores_every_interval_o
         environment = os.environ | {
             KEK_VARIABLE: place.kek.hex(),
             "HEADEND_LOG__FORMAT": "json",
-            "HEADEND_COLLECTION__SEGMENT": "8",
+            "HEADEND_SPOOL__FOLDER": str(tmp_path),
+            "HEADEND_SPOOL__MIN_FREE_MB": "0",
             "HEADEND_COLLECTION__MAX_OPEN_SESSIONS": "3",
         }
 

@@ -93,8 +93,9 @@ async def test_a_database_that_is_killed_in_mid_cycle_and_comes_back_loses_nothi
             own_server.kill()
             await asyncio.to_thread(own_server.start)
             report = await cycle
-        assert report.failed == {}
+        assert set(report.failed) <= {"StoreError"}, "whose locks went with the database"
         await again(place)
+        assert (await place.cycle()).failed == {}
         await complete_once(place)
         assert (await place.cycle()).meters == 0
 
@@ -181,6 +182,7 @@ async def test_the_daemon_waits_for_a_database_that_is_away_and_stops_cleanly(
         own_server.kill()
         environment = os.environ | {
             KEK_VARIABLE: place.kek.hex(), "HEADEND_LOG__FORMAT": "json", "HEADEND_DATABASE__DSN": own_server.dsn,
+            "HEADEND_SPOOL__FOLDER": str(tmp_path), "HEADEND_SPOOL__MIN_FREE_MB": "0",
         }  # fmt: skip
         daemon = await asyncio.create_subprocess_exec(
             sys.executable, "-c", "from headend.cli.main import main; main()", "run",
@@ -190,7 +192,7 @@ async def test_the_daemon_waits_for_a_database_that_is_away_and_stops_cleanly(
         async with asyncio.timeout(100):
             said = await daemon.stderr.readuntil(b"database_away")
             await asyncio.to_thread(own_server.start)
-            said += await daemon.stderr.readuntil(b"cycle_finished")
+            said += await daemon.stderr.readuntil(b"job_finished")
             daemon.send_signal(signal.SIGTERM)
             said += await daemon.stderr.read()
             assert await daemon.wait() == 0

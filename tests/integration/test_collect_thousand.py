@@ -65,7 +65,9 @@ async def test_a_thousand_meters_of_which_a_hundred_are_dead(
                     most = max(most, len(place.server.links))
                     await asyncio.sleep(0.01)
 
-            async with place.collector(max_open_sessions=METERS, new_sessions_per_s=10_000) as collector:
+            async with place.collector(
+                max_open_sessions=METERS, max_segment_sessions=METERS, new_sessions_per_s=10_000
+            ) as collector:
                 before, memory = open_files(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 watching = asyncio.create_task(watch())
                 async with asyncio.timeout(240):
