@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from profiles.errors import SettingsError
 from profiles.loader import load_meter_type, meter_types
 from profiles.meter_type import MeterType
 from profiles.quirks import Quirk, matching_quirks
@@ -26,6 +27,7 @@ class MeterTypes(Mapping[str, MeterType]):
             self._sources[loaded.name] = str(file)
 
     def __getitem__(self, name: str) -> MeterType:
+        """Also `name+quirk`. SettingsError for a quirk that is none of the type."""
         if name in self._types:
             return self._types[name]
         base, _, quirks = name.partition("+")
@@ -33,6 +35,12 @@ class MeterTypes(Mapping[str, MeterType]):
             raise KeyError(name)
         loaded = self._types[name] = load_meter_type(f"{self._sources[base]}+{quirks}")
         return loaded
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and self[name] is not None
+        except (KeyError, SettingsError):
+            return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._types)

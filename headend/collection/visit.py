@@ -221,7 +221,7 @@ class Visit:
             self._marks |= {one.log: one for one in marks}
         if self.meter_type.status_word is not None:
             word = await reader.status_word()
-            self._status_word = StatusWord(self.meter.id, clock(), tuple(sorted(decode_esw(word.octets))))
+            self._status_word = StatusWord(self.meter.id, clock(), tuple(sorted(decode_esw(word.octets))), word.maker)
 
     async def _read_nameplate(self, reader: Reader, clock: Callable[[], datetime]) -> None:
         """Maker and firmware; those with another firmware than before get new layouts, and perhaps other quirks."""

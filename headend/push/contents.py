@@ -283,7 +283,7 @@ class _Contents:
             bits = tuple(sorted(decode_esw(value)))
         else:
             raise ProtocolError("the event status word is no bit-string of at most 128 bits")
-        self._word = StatusWord(self._meter.id, at or self._at, bits)
+        self._word = StatusWord(self._meter.id, at or self._at, bits, self._type.event_maker)
 
     def _moment(self, stamp: bytes) -> datetime | None:
         """What a meter says is the time, as far as it can be believed."""

@@ -124,11 +124,15 @@ class Nameplate:
 
 @dataclass(frozen=True, slots=True)
 class StatusWord:
-    """The event status word of a meter at a moment: its set bits, by their number from 0."""
+    """The event status word of a meter at a moment: its set bits, by their number from 0.
+
+    `maker`: whose meanings they have, as `profiles.events` names makers; None: those that are agreed.
+    """
 
     meter_id: int
     at: datetime
     bits: tuple[int, ...]
+    maker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The writer: batches of intervals into the database, each batch in one transaction, any number of times.
+"""The writer: intervals of the block load into the database, any number of times.
 
 The one rule: writing the same batch again, in any order and from any number of processes, ends with the same rows.
 Rows of meters that have nothing yet in the batch's time range go straight in (binary COPY, under a savepoint); the
@@ -7,8 +7,6 @@ others go through a staging table and merge (`sql/merge.sql`). The watermark mov
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +17,8 @@ import structlog
 from numpy.typing import NDArray
 from psycopg import errors, sql
 
-from headend.store.database import Connection, Edition, Pool, borrow
+from headend.store.database import Connection, Edition
+from headend.store.days import count_new, recount_days
 from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, microseconds, rows_of
 from headend.store.statements import statement
 from profiles.errors import StoreError
@@ -28,7 +27,6 @@ from profiles.intervals import Quality
 PROFILE: Final = "block_load"
 """The profile whose intervals `interval_reading` holds, as its watermarks name it."""
 
-ATTEMPTS: Final = 5
 EARLIEST_US: Final = microseconds(datetime(2000, 1, 1, tzinfo=UTC))
 LATEST_US: Final = microseconds(datetime(2100, 1, 1, tzinfo=UTC))
 _WEEK_US: Final = 7 * 86_400 * 1_000_000
@@ -46,6 +44,10 @@ class Written:
     revisions: int = 0
     suspects: int = 0
     extras: int = 0
+    profile_rows: int = 0
+    events: int = 0
+    repeated: int = 0
+    """Pushes that had come before."""
 
     def __add__(self, other: Written) -> Written:
         return Written(
@@ -55,49 +57,21 @@ class Written:
             self.revisions + other.revisions,
             self.suspects + other.suspects,
             self.extras + other.extras,
+            self.profile_rows + other.profile_rows,
+            self.events + other.events,
+            self.repeated + other.repeated,
         )
 
 
-class Writer:
-    """Writes to `interval_reading` and its company. May be used by many tasks at once."""
+class Partitions:
+    """Native partitions of a week, made ahead of the rows; TimescaleDB makes its chunks itself."""
 
-    def __init__(self, pool: Pool, edition: Edition) -> None:
-        self._pool = pool
+    def __init__(self, edition: Edition) -> None:
         self._weeks: set[int] | None = set() if edition == "postgresql" else None
 
-    async def write(self, items: Sequence[MeterIntervals]) -> Written:
-        """Store all of it or nothing. About 10 000 intervals a call serve best.
-
-        Raises StoreError: `retry` says whether the same call can work later.
-        """
-        if not items:
-            return Written()
-        _check(items)
-        rounds = [rows_of(part) for part in _rounds(items)]
-        for attempt in range(ATTEMPTS):
-            try:
-                async with borrow(self._pool) as connection:
-                    await self._ensure_partitions(connection, items)
-                    try:
-                        async with connection.transaction():
-                            return await _write(connection, items, rounds)
-                    except errors.CheckViolation as error:
-                        if self._weeks is None or attempt + 1 == ATTEMPTS:
-                            raise
-                        log.info("partition_made_again", reason=error.diag.message_primary)
-                        self._weeks.clear()
-            except StoreError as error:
-                if not isinstance(error.__cause__, errors.DeadlockDetected | errors.SerializationFailure):
-                    raise
-                if attempt + 1 == ATTEMPTS:
-                    raise
-                log.info("write_again", attempt=attempt + 1, reason=error.message)
-                await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def _ensure_partitions(self, connection: Connection, items: Sequence[MeterIntervals]) -> None:
-        """Native partitions for every week that the batch has rows in; TimescaleDB makes its chunks itself."""
-        if self._weeks is None:
+    async def ensure(self, connection: Connection, items: Sequence[MeterIntervals]) -> None:
+        """Every week that these have rows in. Raises psycopg's errors."""
+        if self._weeks is None or not items:
             return
         starts = [item.batch.start for item in items]
         starts.append(np.array([extra.start_us for item in items for extra in item.batch.extras], np.int64))
@@ -105,6 +79,13 @@ class Writer:
             if week not in self._weeks:
                 await ensure_partitions(connection, _moment(week * _WEEK_US), _moment((week + 1) * _WEEK_US - 1))
                 self._weeks.add(week)
+
+    def forget(self) -> bool:
+        """Someone removed a partition: make them again. Whether there are any."""
+        if self._weeks is None:
+            return False
+        self._weeks.clear()
+        return True
 
 
 async def ensure_partitions(connection: Connection, first: datetime, last: datetime) -> None:
@@ -125,7 +106,8 @@ def _rounds(items: Sequence[MeterIntervals]) -> Iterator[list[MeterIntervals]]:
     return iter(rounds)
 
 
-def _check(items: Sequence[MeterIntervals]) -> None:
+def prepare(items: Sequence[MeterIntervals]) -> None:
+    """See that all of it can be stored. Raises StoreError."""
     for item in items:
         start = item.batch.start
         if len(start) and not EARLIEST_US <= start[0] <= start[-1] < LATEST_US:
@@ -136,12 +118,19 @@ def _check(items: Sequence[MeterIntervals]) -> None:
             )
 
 
-async def _write(connection: Connection, items: Sequence[MeterIntervals], rounds: Sequence[Rows]) -> Written:
+async def write_intervals(connection: Connection, items: Sequence[MeterIntervals], now: datetime) -> Written:
+    """Intervals of the block load, in the caller's transaction; watermarks move and days are counted.
+
+    Raises StoreError for meters that are not registered, and psycopg's errors.
+    """
+    if not items:
+        return Written()
     await _lock_meters(connection, {item.meter_id for item in items})
     written = Written()
-    for rows in rounds:
+    for part in _rounds(items):
+        rows = rows_of(part)
         if len(rows):
-            written += await _write_rows(connection, rows)
+            written += await _write_rows(connection, rows, now)
     written += await _write_lost(connection, items)
     return written + Written(
         suspects=await _write_suspects(connection, items), extras=await _write_extras(connection, items)
@@ -166,7 +155,7 @@ async def _locked(connection: Connection, meters: set[int]) -> set[int]:
     return {meter for (meter,) in await cursor.fetchall()}
 
 
-async def _write_rows(connection: Connection, rows: Rows) -> Written:
+async def _write_rows(connection: Connection, rows: Rows, now: datetime) -> Written:
     """The split path: straight in what cannot meet a stored row, the rest through staging."""
     runs = _Runs.of(rows)
     stored = await _meters_stored(connection, rows)
@@ -184,6 +173,11 @@ async def _write_rows(connection: Connection, rows: Rows) -> Written:
     if through_staging.any():
         written += await _merge(connection, rows.where(through_staging))
     await _advance(connection, runs, stored)
+    await count_new(connection, rows.where(~through_staging) if through_staging.any() else rows, now)
+    if through_staging.any():
+        merged = _Runs.of(rows.where(through_staging))
+        until = _moments(merged.until)
+        await recount_days(connection, PROFILE, merged.meter_id, _moments(merged.first), until, now)
     return written
 
 
