@@ -130,6 +130,8 @@ class Terminal:
         ours = ("HEADEND_", "PG", "TSDB_", "XDG_STATE", "FORCE_COLOR", "GITHUB_", "PY_COLORS")
         self.environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
         self.environment["XDG_STATE_HOME"] = str(folder / "state")
+        self.environment["HEADEND_SPOOL__FOLDER"] = str(folder / "spool")
+        self.environment["HEADEND_SPOOL__MIN_FREE_MB"] = "0"
         self._programs: list[Program] = []
 
     def run(

@@ -26,7 +26,7 @@ class Operator:
             "HEADEND_DATABASE__DSN": dsn,
             "HEADEND_VAULT__KEK_FILE": str(self.kek),
             "HEADEND_LOG__FORMAT": "json",
-            "HEADEND_COLLECTION__CYCLE_S": "1",
+            "HEADEND_COLLECTION__TICK_S": "1",
         }
 
     def run(self, *arguments: str | Path, exit_code: int = 0) -> str:
@@ -67,7 +67,7 @@ def test_an_operator_imports_collects_and_looks(operator: Operator) -> None:
     assert f"{METERS} as before; 0 keys stored" in operator.run("meters", "import", meters.registry)
     before = json.loads(operator.run("status", "--json"))["divisions"]
     assert sum(row["stored"] for row in before) == 0
-    operator.run("run", "--once")
+    operator.run("collect", "--once")
     operator.check(meters)
     after = json.loads(operator.run("status", "--json"))["divisions"]
     assert sum(row["stored"] for row in after) >= sum(row["due"] for row in after) > 0
@@ -88,7 +88,7 @@ def test_sigterm_in_mid_collection_ends_with_0_and_keeps_what_was_read(operator:
     assert daemon.stop() == 0
     assert daemon.events("daemon_stopped")
     assert 0 < operator.stored() < meters.expected
-    operator.run("run", "--once")
+    operator.run("collect", "--once")
     operator.check(meters)
     meters.stop()
 
@@ -122,7 +122,7 @@ def test_a_dead_meter_is_said_and_does_not_stop_the_others(operator: Operator) -
     dead = meters.rows[2]
     meters.registry.write_text(text.replace(dead["address"], "tcp://127.0.0.1:9"))
     operator.run("meters", "import", meters.registry)
-    done = operator.terminal.run("run", "--once", exit_code=1, **operator.environment)
+    done = operator.terminal.run("collect", "--once", exit_code=1, **operator.environment)
     failed = [json.loads(line) for line in done.stderr.splitlines() if '"meter_failed"' in line]
     assert [line["meter"] for line in failed] == [dead["name"]]
     assert "check host, port and firewall" in failed[0]["reason"]
@@ -149,13 +149,13 @@ def test_a_faulty_meter_list_changes_nothing_and_every_fault_has_its_line(operat
 
 def test_settings_and_keys_that_are_wrong_are_named_in_one_line(operator: Operator) -> None:
     config = operator.terminal.folder / "headend.toml"
-    for text, key in (("cycle_s = -1", "collection.cycle_s"), ("cicle_s = 1", "collection.cicle_s")):
+    for text, key in (("tick_s = -1", "collection.tick_s"), ("tikc_s = 1", "collection.tikc_s")):
         config.write_text(f"[collection]\n{text}\n")
         told = operator.terminal.refusal("run", "--config", config, exit_code=3)
         assert key in told
         assert str(config) in told
     os.chmod(operator.kek, 0o644)
-    told = operator.terminal.refusal("run", "--once", exit_code=3, **operator.environment)
+    told = operator.terminal.refusal("collect", "--once", exit_code=3, **operator.environment)
     assert f"chmod 600 {operator.kek}" in told
     told = operator.terminal.refusal("db", "migrate", "--dsn", "postgresql://nobody@127.0.0.1:9/none", exit_code=10)
     assert "database" in told
@@ -167,7 +167,7 @@ def test_another_key_encryption_key_is_said_in_one_line_and_ends_the_daemon(oper
     other = operator.terminal.folder / "other"
     operator.terminal.run("vault", "init", other)
     environment = operator.environment | {"HEADEND_VAULT__KEK_FILE": str(other)}
-    for command in (["run", "--once"], ["run"]):
+    for command in (["collect", "--once"], ["run"]):
         done = operator.terminal.run(*command, exit_code=3, **environment)
         assert "Traceback" not in done.stderr
         assert "give the right one in vault.kek_file" in done.stderr.splitlines()[-1]
@@ -180,10 +180,10 @@ def test_a_meter_that_answers_again_is_listed_without_its_old_error(operator: Op
     right = meters.registry.read_text()
     meters.registry.write_text(right.replace(meters.address(), "tcp://127.0.0.1:9"))
     operator.run("meters", "import", meters.registry)
-    operator.run("run", "--once", exit_code=1)
+    operator.run("collect", "--once", exit_code=1)
     assert "127.0.0.1:9" in json.loads(operator.run("meters", "list", "--json"))[0]["last_error"]
     meters.registry.write_text(right)
     operator.run("meters", "import", meters.registry)
-    operator.run("run", "--once")
+    operator.run("collect", "--once")
     assert json.loads(operator.run("meters", "list", "--json"))[0]["last_error"] is None
     meters.stop()

@@ -42,7 +42,7 @@ def environment(terminal: Terminal) -> dict[str, str]:
     terminal.run("vault", "init", "kek")
     return {
         "HEADEND_VAULT__KEK_FILE": "kek",
-        "HEADEND_COLLECTION__CYCLE_S": "1",
+        "HEADEND_COLLECTION__TICK_S": "1",
         "HEADEND_LOG__FORMAT": "json",
     }
 
@@ -63,7 +63,7 @@ def test_the_daemon_waits_for_a_database_that_is_away_and_outlives_its_restarts(
     terminal.run("meters", "import", meters.registry, **environment)
     server.call("stop")
 
-    told = terminal.refusal("run", "--once", exit_code=10, **environment)
+    told = terminal.refusal("collect", "--once", exit_code=10, **environment)
     assert "see that the server runs" in told
     daemon = terminal.start("run", HEADEND_COLLECTION__NEW_SESSIONS_PER_S="3", **environment)
     daemon.says("database_away")
@@ -93,7 +93,7 @@ def test_without_a_database_server_the_embedded_one_serves_every_command_and_is_
     assert "no meter is registered" in terminal.run("status", **where).stdout
     meters = terminal.meters(3)
     terminal.run("meters", "import", meters.registry, **where)
-    assert terminal.run("run", "--once", **where).stdout == ""
+    assert terminal.run("collect", "--once", **where).stdout == ""
     (division,) = json.loads(terminal.run("status", "--json", **where).stdout)["divisions"]
     assert division["stored"] >= division["due"] - 3 > 0
     assert not (service_folder / "cluster" / "postmaster.pid").exists()
@@ -113,7 +113,7 @@ def test_another_meter_at_an_address_is_parked_until_someone_has_looked(
     environment["HEADEND_DATABASE__DSN"] = timescale_dsn
     meters = terminal.meters(3)
     terminal.run("meters", "import", swapped(meters), **environment)
-    terminal.run("run", "--once", exit_code=1, **environment)
+    terminal.run("collect", "--once", exit_code=1, **environment)
     name = meters.rows[0]["name"]
     (parked,) = json.loads(terminal.run("meters", "list", "--parked", "--json", **environment).stdout)
     assert parked["name"] == name
@@ -124,10 +124,10 @@ def test_another_meter_at_an_address_is_parked_until_someone_has_looked(
         of_it = "SELECT count(*) FROM interval_reading WHERE meter_id = %s"
         assert connection.execute(of_it, (parked["id"],)).fetchone() == (0,)
 
-    terminal.run("run", "--once", **environment)  # a parked meter is left alone, and fails no cycle
+    terminal.run("collect", "--once", **environment)  # a parked meter is left alone, and fails no cycle
     terminal.run("meters", "import", meters.registry, **environment)
     terminal.run("meters", "unpark", name, **environment)
-    terminal.run("run", "--once", **environment)
+    terminal.run("collect", "--once", **environment)
     assert terminal.run("meters", "list", "--parked", **environment).stdout == "no meter is parked\n"
     assert stored(timescale_dsn)[0] >= meters.expected
     meters.stop()
@@ -137,7 +137,7 @@ def test_what_is_not_set_up_yet_is_said_with_the_command_that_does_it(
     terminal: Terminal, empty_timescale_dsn: str
 ) -> None:
     dsn = ("--dsn", empty_timescale_dsn)
-    assert "headend vault init" in terminal.refusal("run", "--once", *dsn, exit_code=3)
+    assert "headend vault init" in terminal.refusal("collect", "--once", *dsn, exit_code=3)
     assert "headend db migrate" in terminal.refusal("status", *dsn, exit_code=10)
     assert "headend db migrate" in terminal.refusal("meters", "list", *dsn, exit_code=10)
     terminal.run("db", "migrate", *dsn)

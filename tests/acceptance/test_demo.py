@@ -187,7 +187,7 @@ def test_the_first_difference_is_named(terminal: Terminal, empty_timescale_dsn: 
     terminal.run("vault", "init", "kek")
     environment = {"HEADEND_DATABASE__DSN": empty_timescale_dsn, "HEADEND_VAULT__KEK_FILE": "kek"}
     terminal.run("meters", "import", meters.registry, **environment)
-    terminal.run("run", "--once", **environment)
+    terminal.run("collect", "--once", **environment)
     meters.stop()
     asyncio.run(_differences(empty_timescale_dsn, meters))
 

@@ -222,7 +222,7 @@ def meter_list(way: Way) -> str:
 
 def collected(run: Run, settings: Path) -> dict[str, int]:
     """What one cycle of the daemon says of itself."""
-    lines = map(json.loads, run("headend", "run", "--once", "--config", settings).stderr.splitlines())
+    lines = map(json.loads, run("headend", "collect", "--once", "--config", settings).stderr.splitlines())
     (report,) = [line for line in lines if line["event"] == "cycle_finished"]
     return {name: report[name] for name in ("meters", "answered", "inserted", "updated", "suspects")}
 

@@ -48,12 +48,12 @@ def refused(file: Path | None) -> str:
 def test_without_a_file_the_defaults_hold() -> None:
     settings = load_settings(None)
     assert settings == Settings()
-    assert (settings.collection.cycle_s, settings.utility.zone, settings.database.dsn) == (900, "Asia/Kolkata", "")
+    assert (settings.collection.tick_s, settings.utility.zone, settings.database.dsn) == (60, "Asia/Kolkata", "")
 
 
 def test_the_default_file_is_read_where_it_is_there(tmp_path: Path) -> None:
-    (tmp_path / "default.toml").write_text("collection.cycle_s = 60")
-    assert load_settings(None).collection.cycle_s == 60
+    (tmp_path / "default.toml").write_text("collection.tick_s = 90")
+    assert load_settings(None).collection.tick_s == 90
 
 
 def test_the_sample_file_names_every_key_with_its_default(write: Write) -> None:
@@ -68,11 +68,11 @@ def test_the_sample_file_names_every_key_with_its_default(write: Write) -> None:
 
 
 def test_the_environment_wins_over_the_file_key_by_key(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write("[collection]\ncycle_s = 60\nattempts = 3\n[log]\nlevel = 'debug'")
-    monkeypatch.setenv("HEADEND_COLLECTION__CYCLE_S", "30")
+    file = write("[collection]\ntick_s = 60\nattempts = 3\n[log]\nlevel = 'debug'")
+    monkeypatch.setenv("HEADEND_COLLECTION__TICK_S", "30")
     monkeypatch.setenv("HEADEND_DATABASE__DSN", "postgresql:///readings")
     settings = load_settings(file)
-    assert (settings.collection.cycle_s, settings.collection.attempts) == (30, 3)
+    assert (settings.collection.tick_s, settings.collection.attempts) == (30, 3)
     assert (settings.log.level, settings.database.dsn) == ("debug", "postgresql:///readings")
 
 
@@ -90,10 +90,10 @@ def test_paths_in_the_file_count_from_its_own_folder(
 @pytest.mark.parametrize(
     ("text", "key", "variable"),
     [
-        ("collection.cycle_s = 0", "collection.cycle_s", "COLLECTION__CYCLE_S"),
-        ("collection.cycle_s = 'often'", "collection.cycle_s", "COLLECTION__CYCLE_S"),
-        ("collection.cycle_s = nan", "collection.cycle_s", "COLLECTION__CYCLE_S"),
-        ("collection.cycle_s = inf", "collection.cycle_s", "COLLECTION__CYCLE_S"),
+        ("collection.tick_s = 0", "collection.tick_s", "COLLECTION__TICK_S"),
+        ("collection.tick_s = 'often'", "collection.tick_s", "COLLECTION__TICK_S"),
+        ("collection.tick_s = nan", "collection.tick_s", "COLLECTION__TICK_S"),
+        ("collection.tick_s = inf", "collection.tick_s", "COLLECTION__TICK_S"),
         ("collection.attempts = 11", "collection.attempts", "COLLECTION__ATTEMPTS"),
         ("collection.attempts = 1.5", "collection.attempts", "COLLECTION__ATTEMPTS"),
         ("collection.segment = 0", "collection.segment", "COLLECTION__SEGMENT"),
@@ -103,7 +103,7 @@ def test_paths_in_the_file_count_from_its_own_folder(
         ("collection.session_timeout_s = -1", "collection.session_timeout_s", "COLLECTION__SESSION_TIMEOUT_S"),
         ("collection = 7", "collection", "COLLECTION"),
         ("collection.cycles = 60", "collection.cycles", "COLLECTION__CYCLES"),
-        ("colection.cycle_s = 60", "colection", "COLECTION"),
+        ("colection.tick_s = 90", "colection", "COLECTION"),
         ("log.level = 'loud'", "log.level", "LOG__LEVEL"),
         ("log.format = 7", "log.format", "LOG__FORMAT"),
         ("database.chunk_days = 0", "database.chunk_days", "DATABASE__CHUNK_DAYS"),
@@ -128,15 +128,15 @@ def test_a_wrong_or_unknown_setting_names_its_key_the_file_and_the_variable(
 
 
 def test_a_wrong_variable_names_its_key_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADEND_COLLECTION__CYCLE_S", "soon")
+    monkeypatch.setenv("HEADEND_COLLECTION__TICK_S", "soon")
     said = refused(None)
-    assert said.startswith("collection.cycle_s: ")
-    assert "HEADEND_COLLECTION__CYCLE_S" in said
+    assert said.startswith("collection.tick_s: ")
+    assert "HEADEND_COLLECTION__TICK_S" in said
 
 
 def test_a_misspelt_section_in_a_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADEND_COLECTION__CYCLE_S", "60")
-    assert "HEADEND_COLECTION__CYCLE_S" in refused(None)
+    monkeypatch.setenv("HEADEND_COLECTION__TICK_S", "60")
+    assert "HEADEND_COLECTION__TICK_S" in refused(None)
 
 
 def test_a_variable_that_holds_a_whole_section_badly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_variables_that_are_no_settings_are_let_be(monkeypatch: pytest.MonkeyPat
     assert load_settings(None) == Settings()
 
 
-@pytest.mark.parametrize("content", [b"collection.cycle_s = ", b"\xff\xfe", b"a = 1\na = 2"])
+@pytest.mark.parametrize("content", [b"collection.tick_s = ", b"\xff\xfe", b"a = 1\na = 2"])
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "headend.toml"
     file.write_bytes(content)
@@ -168,7 +168,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         "database.dsn = 'postgresql://hes:hunter2@[db/readings'",
         "database.dsn = ['hunter2']",
         "database.password = 'hunter2'",
-        "collection.cycle_s = 'hunter2'",
+        "collection.tick_s = 'hunter2'",
     ],
 )
 def test_no_value_stands_in_an_error(write: Write, text: str) -> None:

@@ -90,7 +90,11 @@ $$;
 
 CREATE VIEW stored_slot AS
 SELECT meter_id, 'block_load' AS profile, ts AS starts, ts + make_interval(secs => interval_s) AS ends, interval_s, read_at
-FROM interval_reading;
+FROM interval_reading
+UNION ALL
+SELECT r.meter_id, 'daily_load', r.ts, ((r.ts AT TIME ZONE z.zone) + INTERVAL '1 day') AT TIME ZONE z.zone, 86400, r.read_at
+FROM profile_reading r CROSS JOIN utility z
+WHERE r.profile = 'daily_load';
 COMMENT ON VIEW stored_slot IS 'What is stored, as the ledger sees it.';
 
 CREATE FUNCTION next_owed(meter int, of_profile text, slot timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS $$
