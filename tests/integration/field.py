@@ -94,7 +94,7 @@ class Field:
             for column in ("encryption_key", "authentication_key"):
                 self.secrets.append(bytes.fromhex(row[column]))
             self.secrets += [row["lls_secret"].encode(), row["hls_secret"].encode()]
-        await import_meters(self.connection, changed.getvalue().splitlines(), self.types, self.vault)
+        await import_meters(self.connection, changed.getvalue().splitlines(), self.types, self.vault, now=self.now)
 
     @asynccontextmanager
     async def collector(self, **settings: Any) -> AsyncIterator[Collector]:
