@@ -88,8 +88,8 @@ async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection,
         ("+haste", "line 2, meter_type: there is no quirk 'haste'"),
         ("x+entry-only", "no meter type 'is15959-1phx+entry-only'"),
     ):
+        row = ROW.replace("is15959-1ph", f"is15959-1ph{wrong}")
         with pytest.raises(SettingsError, match="1 fault") as caught:
-            row = ROW.replace("is15959-1ph", f"is15959-1ph{wrong}")
             await import_meters(connection, [HEADER, row], types, vault, now=NOW)
         assert words in str(caught.value)
 
