@@ -22,6 +22,7 @@ from procrastinate.schema import SchemaManager
 from psycopg import errors
 
 from headend.store.database import Connection, Edition, connect, edition, store_errors
+from headend.store.events import name_events
 from headend.store.statements import statement
 from profiles.errors import SettingsError, StoreError
 
@@ -75,6 +76,7 @@ async def migrate(dsn: str, *, zone: str | None = None, chunk_interval: timedelt
         form = _form_of(applied) or await _form_to_be(connection)
         for migration in _pending(applied, form):
             await _apply(connection, migration)
+        await name_events(connection)
         await _make_job_tables(connection)
         if zone is not None:
             await connection.execute("UPDATE utility SET zone = %(zone)s WHERE zone <> %(zone)s", {"zone": zone})
