@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from psycopg.rows import TupleRow
 
 from drivers.dlms.security import Key, Secret
-from headend.meter_list import MAX_FAULTS, OPTIONAL, REQUIRED, Entry, MeterList
+from headend import listed
+from headend.listed import rows_of
+from headend.meter_list import MAX_FAULTS, Entry, MeterList
 from headend.store.database import Connection, store_errors
 from headend.store.finished import Contact
 from headend.store.statements import statement
@@ -26,12 +27,8 @@ from profiles.meter_type import MeterType
 
 CHUNK: Final = 5000
 """Meters whose keys go to the vault in one statement."""
-LISTED: Final = ("line", *REQUIRED, *OPTIONAL)
-"""What the table `listed` takes of an entry, in its order; the interval follows."""
 PAGE: Final = 2000
 """Meters that are read in one statement."""
-BUCKET: Final = 300
-"""Meters that are collected together where nothing else says which."""
 
 Tell = Callable[[str, int, int | None], None]
 """Hears what is being done, how many are done, and of how many (None: not known)."""
@@ -117,39 +114,16 @@ async def import_meters(
     """
     entries, keys = MeterList(lines, meter_types), KeysAside()
     async with store_errors(), connection.transaction(force_rollback=dry_run):
-        await _begin(connection)
-        await _copy(connection, _kept(entries, keys, tell), meter_types)
+        await listed.begin(connection)
+        await listed.stage(connection, _kept(entries, keys, tell), meter_types)
         await _check(connection, entries)
         tell("registering", 0, None)
-        created, updated, listed = await _settle(connection, now)
-        stored = await _store_keys(connection, vault, keys, lambda done: tell("storing keys", done, listed))
-    done = Imported(created, updated, listed - created - updated, stored)
+        created, updated, all_of_them = await listed.settle(connection, now)
+        stored = await _store_keys(connection, vault, keys, lambda done: tell("storing keys", done, all_of_them))
+    done = Imported(created, updated, all_of_them - created - updated, stored)
     if not dry_run:
         log.info("meters_imported", created=created, updated=updated, unchanged=done.unchanged, keys=stored)
     return done
-
-
-async def change_meter(
-    connection: Connection, change: Entry, meter_types: Mapping[str, MeterType], *, at: datetime
-) -> bool:
-    """Change one meter, by name, to what `change` says of it, its place from then on; False: it is so already.
-
-    Raises SettingsError where another meter has its serial or system title. Raises StoreError.
-    """
-    async with store_errors(), connection.transaction():
-        await _begin(connection)
-        await _copy(connection, [change], meter_types)
-        cursor = await connection.execute(statement("listed_faults"), {"most": 1})
-        for _, column, message in await cursor.fetchall():
-            raise SettingsError(f"{column}: {message}", meter=change.name)
-        _, updated, _ = await _settle(connection, at)
-    return bool(updated)
-
-
-async def _begin(connection: Connection) -> None:
-    """One change of the registry at a time, and a place for what it brings."""
-    await connection.execute(statement("registry_lock"))
-    await connection.execute(statement("listed"))
 
 
 def _kept(entries: Iterable[Entry], keys: KeysAside, tell: Tell) -> Iterator[Entry]:
@@ -163,21 +137,9 @@ def _kept(entries: Iterable[Entry], keys: KeysAside, tell: Tell) -> Iterator[Ent
     tell("reading", number, None)
 
 
-async def _copy(connection: Connection, entries: Iterable[Entry], meter_types: Mapping[str, MeterType]) -> None:
-    periods: dict[str | None, int | None] = {None: None}
-    async with connection.cursor().copy(statement("listed_copy")) as copy:
-        for entry in entries:
-            name = entry.meter_type
-            if name not in periods and name is not None:
-                periods[name] = _interval_s(meter_types[name])
-            await copy.write_row([getattr(entry, column) for column in LISTED] + [periods[name]])
-    await connection.execute("ANALYZE listed")
-
-
 async def _check(connection: Connection, entries: MeterList) -> None:
     """SettingsError with every fault of the list, those that only the database sees included."""
-    cursor = await connection.execute(statement("listed_faults"), {"most": MAX_FAULTS})
-    for line, column, message in await cursor.fetchall():
+    for line, column, message in await listed.faults(connection, MAX_FAULTS):
         entries.fault(line, column, message)
     if not entries.faults:
         return
@@ -185,28 +147,6 @@ async def _check(connection: Connection, entries: MeterList) -> None:
     found = len(entries.faults)
     much = "1 fault" if found == 1 else f"{found} faults" if found < MAX_FAULTS else f"{MAX_FAULTS} faults or more"
     raise SettingsError(f"the meter list has {much}; nothing was imported\n" + "\n".join(map(str, told)))
-
-
-async def _settle(connection: Connection, now: datetime) -> tuple[int, int, int]:
-    """Bring what is listed into the registry; how many meters are new, were changed, and are listed."""
-    [(listed, newest)] = await _rows(connection, "listed_before")
-    await connection.execute(statement("meters_forget"))
-    changed = await _rows(connection, "meters_change", {"now": now})
-    created = (await connection.execute(statement("meters_make"))).rowcount
-    changed += await _rows(connection, "installations_begin", {"newest": newest})
-    changed += await give_segments(connection, newest)
-    return created, len(set(changed)), listed
-
-
-async def give_segments(connection: Connection, newest: int = 0) -> list[TupleRow]:
-    """Put what is in the table `listed` of this transaction, and what shares a line with it, where it belongs.
-
-    Returns the ids up to `newest` of those that were given another segment by name.
-    """
-    await connection.execute(statement("segments_wanted"))
-    await connection.execute(statement("segments_number"), {"bucket": BUCKET})
-    await connection.execute(statement("segments_make"))
-    return await _rows(connection, "segments_give", {"newest": newest})
 
 
 async def _store_keys(connection: Connection, vault: Vault, aside: KeysAside, tell: Callable[[int], None]) -> int:
@@ -228,20 +168,10 @@ async def _store_keys(connection: Connection, vault: Vault, aside: KeysAside, te
     return stored
 
 
-async def _rows(connection: Connection, name: str, parameters: Mapping[str, object] | None = None) -> list[TupleRow]:
-    return await (await connection.execute(statement(name), parameters)).fetchall()
-
-
-def _interval_s(meter_type: MeterType) -> int:
-    """What the type says; the meter itself corrects it when it is read."""
-    profile = meter_type.profiles.get("block_load")
-    return profile.capture_period_s if profile is not None else 900
-
-
 async def load_meters(connection: Connection, *, after: int = 0, limit: int = 1000) -> list[Meter]:
     """Up to `limit` meters with an id above `after`, by id: parked ones included, retired ones not. StoreError."""
     async with store_errors():
-        return [Meter(*row) for row in await _rows(connection, "meters_load", {"after": after, "limit": limit})]
+        return [Meter(*row) for row in await rows_of(connection, "meters_load", {"after": after, "limit": limit})]
 
 
 async def list_meters(
@@ -257,7 +187,7 @@ async def list_meters(
     after = 0
     while after >= 0:
         async with store_errors():
-            rows = await _rows(connection, "meters_list", {**wanted, "after": after})
+            rows = await rows_of(connection, "meters_list", {**wanted, "after": after})
         for row in rows:
             yield Meter(*row)
         after = rows[-1][0] if len(rows) == PAGE else -1
@@ -266,7 +196,7 @@ async def list_meters(
 async def find_meter(connection: Connection, name: str) -> Meter:
     """By name or serial; SettingsError when there is none. Raises StoreError."""
     async with store_errors():
-        rows = await _rows(connection, "meter_find", {"name": name})
+        rows = await rows_of(connection, "meter_find", {"name": name})
     if not rows:
         raise SettingsError(f"there is no meter {name!r}", remedy="import it with `headend meters import FILE`")
     return Meter(*rows[0])
