@@ -142,23 +142,26 @@ def _parameters(found: Sequence[MeterEvent]) -> dict[str, object]:
 async def _told_by(connection: Connection, words: Sequence[tuple[StatusWord, datetime]]) -> list[MeterEvent]:
     """The events that these words tell of; the latest word of each meter is kept."""
     cursor = await connection.execute(statement("words_load"), {"meters": [word.meter_id for word, _ in words]})
-    latest = {meter_id: StatusWord(meter_id, at, tuple(bits)) for meter_id, at, bits in await cursor.fetchall()}
+    latest = {meter_id: (at, read_at, tuple(bits)) for meter_id, at, read_at, bits in await cursor.fetchall()}
     told: list[MeterEvent] = []
-    changed: dict[int, StatusWord] = {}
-    for word, read_at in sorted(words, key=lambda pair: pair[0].at):
+    changed: set[int] = set()
+    for word, read_at in sorted(words, key=lambda pair: (pair[0].at, pair[1])):
         before = latest.get(word.meter_id)
-        if before is not None and word.at <= before.at:
-            if word.at < before.at:
+        if before is not None and (word.at, read_at) <= before[:2]:
+            if (word.at, read_at) < before[:2]:
                 log.info("status_word_late", meter_id=word.meter_id, at=word.at.isoformat())
             continue
-        told += _differences(before.bits if before is not None else (), word, read_at)
-        latest[word.meter_id] = changed[word.meter_id] = word
-    if changed:
-        parameters = {
-            "meters": list(changed),
-            "at": [word.at for word in changed.values()],
-            "bits": ["{" + ",".join(map(str, word.bits)) + "}" for word in changed.values()],
-        }
+        told += _differences(before[2] if before is not None else (), word, read_at)
+        latest[word.meter_id] = word.at, read_at, word.bits
+        changed.add(word.meter_id)
+    kept = [(meter_id, *latest[meter_id]) for meter_id in sorted(changed)]
+    parameters = {
+        "meters": [meter_id for meter_id, _, _, _ in kept],
+        "at": [at for _, at, _, _ in kept],
+        "read_at": [read_at for _, _, read_at, _ in kept],
+        "bits": ["{" + ",".join(map(str, bits)) + "}" for _, _, _, bits in kept],
+    }
+    if kept:
         await connection.execute(statement("words_keep"), parameters)
     return told
 

@@ -126,7 +126,7 @@ class Nameplate:
 
 @dataclass(frozen=True, slots=True)
 class StatusWord:
-    """The event status word of a meter at a moment: its set bits, by their number from 0.
+    """The event status word of a meter at a moment, by its clock as far as that is known: its set bits, from 0.
 
     `maker`: whose meanings the bits have; None: the agreed ones. `quality`, `source`: of the events that it tells of.
     """

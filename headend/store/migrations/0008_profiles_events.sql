@@ -76,9 +76,10 @@ END $$;
 CREATE TABLE meter_status_word (
     meter_id int PRIMARY KEY REFERENCES meter,
     at       timestamptz NOT NULL,
+    read_at  timestamptz NOT NULL,
     bits     smallint[] NOT NULL
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE meter_status_word IS 'The latest event status word of each meter: its set bits, from 0. What changes in it is an event.';
+COMMENT ON TABLE meter_status_word IS 'The latest event status word of each meter (by at, then by read_at): its set bits, from 0. What changes in it is an event.';
 
 CREATE TABLE event_mark (
     meter_id    int NOT NULL REFERENCES meter,
