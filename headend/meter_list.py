@@ -8,10 +8,13 @@ line; those marked * must be there and filled:
     address*          tcp://host:4059
     meter_type*       a type that the program knows, such as is15959-1ph, or with quirks is15959-1ph+no-release
     commissioned_at*  when its first interval began: 2026-01-01, 2026-01-01T00:00 (local time) or with +05:30
-    division          organisational unit, for reports
+    circle, division, feeder, transformer                   where it hangs: organisation and grid above it
+    consumer_id       whose it is
+    segment           meters that are collected together; without it: those behind one host and port, else of one
+                      transformer, else up to 300 of the others
     system_title      16 hex digits
     device_id         logical device name
-    encryption_key, authentication_key, master_key          32 hex digits
+    encryption_key, authentication_key, master_key          32 hex digits (64 in security suite 2)
     lls_secret, hls_secret                                  the text itself, or hex: and hex digits
 
 An empty cell leaves alone what is stored. Lines are UTF-8, comma-separated.
@@ -21,8 +24,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -34,7 +38,8 @@ from profiles.errors import SettingsError
 from profiles.meter_type import MeterType
 
 REQUIRED: Final = ("name", "serial", "address", "meter_type", "commissioned_at")
-OPTIONAL: Final = ("division", "system_title", "device_id")
+PLACE: Final = ("circle", "division", "feeder", "transformer", "consumer_id")
+OPTIONAL: Final = (*PLACE, "segment", "system_title", "device_id")
 KEY_COLUMNS: Final[Mapping[str, KeyType]] = {
     "encryption_key": "encryption",
     "authentication_key": "authentication",
@@ -43,7 +48,6 @@ KEY_COLUMNS: Final[Mapping[str, KeyType]] = {
     "hls_secret": "hls_secret",
 }
 COLUMNS: Final = (*REQUIRED, *OPTIONAL, *KEY_COLUMNS)
-UNIQUE: Final = ("name", "serial", "system_title")
 
 MAX_FAULTS: Final = 50
 """Faults that are kept and told; after that many the rest of the file is not read."""
@@ -64,28 +68,35 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the list. None: the cell was empty or the column is not there."""
+    """One row of the list, or a change of one meter. None: the cell was empty or the column is not there."""
 
     line: int
     name: str
-    serial: str
-    address: str
-    meter_type: str
-    commissioned_at: datetime
-    division: str | None
-    system_title: bytes | None
-    device_id: str | None
-    keys: Mapping[KeyType, Key | Secret]
+    serial: str | None = None
+    address: str | None = None
+    meter_type: str | None = None
+    commissioned_at: datetime | None = None
+    circle: str | None = None
+    division: str | None = None
+    feeder: str | None = None
+    transformer: str | None = None
+    consumer_id: str | None = None
+    segment: str | None = None
+    system_title: bytes | None = None
+    device_id: str | None = None
+    keys: Mapping[KeyType, Key | Secret] = field(default_factory=dict)
 
 
 class MeterList:
-    """Iterates over the good rows of a list once; `faults` fills meanwhile and says what the others lack."""
+    """Iterates over the good rows of a list once; `faults` fills meanwhile and says what the others lack.
+
+    Whether a meter comes twice, the database is asked: it can hold a million names, this need not.
+    """
 
     def __init__(self, lines: Iterable[str], meter_types: Mapping[str, MeterType]) -> None:
         self.faults: list[Fault] = []
         self._lines = lines
         self._types = meter_types
-        self._seen: dict[str, dict[str, int]] = {column: {} for column in UNIQUE}
 
     def fault(self, line: int, column: str, message: str) -> None:
         """Note a fault; also for who finds one later, in the database."""
@@ -117,7 +128,6 @@ class MeterList:
         row = dict(zip(header, cells, strict=True))
         before = len(self.faults)
         values: dict[str, Any] = {column: self._value(line, column, row) for column in COLUMNS}
-        self._check_unique(line, row)
         if len(self.faults) > before:
             return None
         keys = {KEY_COLUMNS[c]: values[c] for c in KEY_COLUMNS if values[c] is not None}
@@ -133,30 +143,24 @@ class MeterList:
             if len(text) > _MAX_TEXT:
                 raise SettingsError(f"is longer than {_MAX_TEXT} characters")
             if column == "meter_type":
-                return self._known_type(text)
+                return known_type(text, self._types)
             if column == "commissioned_at":
                 name = row.get("meter_type", "")
-                known = name in self._types
-                return _moment(text, self._types[name] if known else None)
+                return _moment(text, self._types[name].zone if name in self._types else "UTC")
             return _PARSERS.get(column, str)(text)
         except SettingsError as error:
             self.fault(line, column, str(error))
             return None
 
-    def _known_type(self, text: str) -> str:
-        try:
-            self._types[text]
-        except KeyError:
-            known = ", ".join(sorted(self._types))
-            raise SettingsError(f"no meter type {text!r} is known", remedy=f"known: {known}") from None
-        return text
 
-    def _check_unique(self, line: int, row: Mapping[str, str]) -> None:
-        for column, seen in self._seen.items():
-            text = row.get(column, "")
-            first = seen.setdefault(text.lower() if column == "system_title" else text, line)
-            if text and first != line:
-                self.fault(line, column, f"{text} stands in line {first} already: each meter once")
+def known_type(text: str, meter_types: Mapping[str, MeterType]) -> str:
+    """The name itself; SettingsError when there is no such meter type, or none of its quirks has that name."""
+    try:
+        meter_types[text]
+    except KeyError:
+        known = ", ".join(sorted(meter_types))
+        raise SettingsError(f"no meter type {text!r} is known", remedy=f"known: {known}") from None
+    return text
 
 
 def _check_header(header: list[str]) -> None:
@@ -188,11 +192,12 @@ def _system_title(text: str) -> bytes:
     return octets
 
 
-def _moment(text: str, meter_type: MeterType | None) -> datetime:
+@lru_cache(maxsize=1024)
+def _moment(text: str, zone: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(meter_type.zone) if meter_type is not None else UTC)
+            moment = moment.replace(tzinfo=ZoneInfo(zone))
         moment = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise SettingsError(f"{text[:40]!r} is not a date", remedy="write it as 2026-01-01T00:00+05:30") from None

@@ -1,29 +1,37 @@
 """The registry: which meters there are, where they answer, and whether they are read or parked.
 
 The one rule: a meter list is imported whole or not at all, and importing it twice changes nothing the second time.
-Meters are found again by name. Keys go to the vault.
+Meters are found again by name. Keys go to the vault, and never in clear to any table, not even a temporary one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
+from drivers.dlms.security import Key, Secret
+from headend import listed
+from headend.listed import rows_of
 from headend.meter_list import MAX_FAULTS, Entry, MeterList
 from headend.store.database import Connection, store_errors
 from headend.store.finished import Contact
 from headend.store.statements import statement
-from headend.vault import NewKey, Vault
+from headend.vault import KEY_TYPES, SECRETS, KeyType, NewKey, Vault
 from profiles.errors import SettingsError
 from profiles.meter_type import MeterType
 
-CHUNK: Final = 2000
-"""Meters that go to the database in one statement."""
+CHUNK: Final = 5000
+"""Meters whose keys go to the vault in one statement."""
+PAGE: Final = 2000
+"""Meters that are read in one statement."""
+
+Tell = Callable[[str, int, int | None], None]
+"""Hears what is being done, how many are done, and of how many (None: not known)."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +55,8 @@ class Meter:
     last_contact: datetime | None
     last_error: str | None
     """Why the last try failed; None: it worked, or there was none."""
+    state: str = "registered"
+    """registered, discovered, active, silent or retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,99 +68,138 @@ class Imported:
     unchanged: int = 0
     keys: int = 0
 
-    def __add__(self, other: Imported) -> Imported:
-        return Imported(
-            self.created + other.created,
-            self.updated + other.updated,
-            self.unchanged + other.unchanged,
-            self.keys + other.keys,
-        )
+
+class KeysAside:
+    """The keys of a meter list by line, packed (about 100 octets a meter), until their meters have ids."""
+
+    def __init__(self) -> None:
+        self._lines, self._ends = array("i"), array("q")
+        self._types, self._octets = bytearray(), bytearray()
+
+    def add(self, line: int, keys: Mapping[KeyType, Key | Secret]) -> None:
+        for key_type, material in keys.items():
+            self._octets += material.octets
+            self._lines.append(line)
+            self._types.append(KEY_TYPES.index(key_type))
+            self._ends.append(len(self._octets))
+
+    def __iter__(self) -> Iterator[tuple[int, KeyType, Key | Secret]]:
+        """Line, key type and key, as they were added."""
+        start = 0
+        for line, number, end in zip(self._lines, self._types, self._ends, strict=True):
+            key_type, octets = KEY_TYPES[number], bytes(self._octets[start:end])
+            yield line, key_type, Secret(octets) if key_type in SECRETS else Key(octets)
+            start = end
+
+
+def _say_nothing(what: str, done: int, of: int | None) -> None:
+    """For who wants to hear nothing."""
 
 
 async def import_meters(
-    connection: Connection, lines: Iterable[str], meter_types: Mapping[str, MeterType], vault: Vault
+    connection: Connection,
+    lines: Iterable[str],
+    meter_types: Mapping[str, MeterType],
+    vault: Vault,
+    *,
+    now: datetime,
+    dry_run: bool = False,
+    tell: Tell = _say_nothing,
 ) -> Imported:
-    """Take a meter list (headend.meter_list) into registry and vault, in one transaction.
+    """Take a meter list (headend.meter_list) into registry and vault, in one transaction; nothing of it if `dry_run`.
 
+    A place that is listed otherwise than it is known begins `now`. `tell` hears what is being done, how many are done,
+    and of how many (None: not known). A million meters take minutes and about 200 MB.
     Raises SettingsError that tells up to 50 faults, a line each; then nothing was changed. Raises StoreError.
     """
-    entries = MeterList(lines, meter_types)
-    rows = iter(entries)
-    done = Imported()
-    async with store_errors(), connection.transaction():
-        while chunk := list(islice(rows, CHUNK)):
-            await _check_others(connection, entries, chunk)
-            if not entries.faults:
-                done += await _store(connection, chunk, meter_types, vault)
-        if entries.faults:
-            raise _refusal(entries)
-    log.info("meters_imported", created=done.created, updated=done.updated, unchanged=done.unchanged, keys=done.keys)
+    entries, keys = MeterList(lines, meter_types), KeysAside()
+    async with store_errors(), connection.transaction(force_rollback=dry_run):
+        await listed.begin(connection)
+        await listed.stage(connection, _kept(entries, keys, tell), meter_types)
+        await _check(connection, entries)
+        tell("registering", 0, None)
+        created, updated, all_of_them = await listed.settle(connection, now)
+        stored = await _store_keys(connection, vault, keys, lambda done: tell("storing keys", done, all_of_them))
+    done = Imported(created, updated, all_of_them - created - updated, stored)
+    if not dry_run:
+        log.info("meters_imported", created=created, updated=updated, unchanged=done.unchanged, keys=stored)
     return done
 
 
-def _refusal(entries: MeterList) -> SettingsError:
+def _kept(entries: Iterable[Entry], keys: KeysAside, tell: Tell) -> Iterator[Entry]:
+    """Puts the keys aside, since only the vault may bring them to the database."""
+    number = 0
+    for number, entry in enumerate(entries, 1):
+        keys.add(entry.line, entry.keys)
+        if number % CHUNK == 0:
+            tell("reading", number, None)
+        yield entry
+    tell("reading", number, None)
+
+
+async def _check(connection: Connection, entries: MeterList) -> None:
+    """SettingsError with every fault of the list, those that only the database sees included."""
+    for line, column, message in await listed.faults(connection, MAX_FAULTS):
+        entries.fault(line, column, message)
+    if not entries.faults:
+        return
     told = sorted(entries.faults, key=lambda fault: fault.line)[:MAX_FAULTS]
     found = len(entries.faults)
     much = "1 fault" if found == 1 else f"{found} faults" if found < MAX_FAULTS else f"{MAX_FAULTS} faults or more"
-    return SettingsError(f"the meter list has {much}; nothing was imported\n" + "\n".join(map(str, told)))
+    raise SettingsError(f"the meter list has {much}; nothing was imported\n" + "\n".join(map(str, told)))
 
 
-async def _check_others(connection: Connection, entries: MeterList, chunk: Sequence[Entry]) -> None:
-    """Serials and system titles that another meter has already."""
-    cursor = await connection.execute(statement("meters_others"), _columns(chunk))
-    for line, column, other in await cursor.fetchall():
-        entries.fault(line, column, f"meter {other} has it already: correct one of the two")
-
-
-async def _store(
-    connection: Connection, chunk: Sequence[Entry], meter_types: Mapping[str, MeterType], vault: Vault
-) -> Imported:
-    columns = _columns(chunk)
-    columns["interval_s"] = [_interval_s(meter_types[entry.meter_type]) for entry in chunk]
-    await connection.execute(statement("meters_forget"), columns)
-    cursor = await connection.execute(statement("meters_store"), columns)
-    created = [new for (new,) in await cursor.fetchall()]
-    cursor = await connection.execute(statement("meters_ids"), columns)
-    ids: dict[str, int] = dict(await cursor.fetchall())
-    keys = [NewKey(ids[e.name], key_type, material) for e in chunk for key_type, material in e.keys.items()]
-    stored = await vault.put(connection, keys)
-    return Imported(sum(created), len(created) - sum(created), len(chunk) - len(created), stored)
-
-
-def _interval_s(meter_type: MeterType) -> int:
-    """What the type says; the meter itself corrects it when it is read."""
-    profile = meter_type.profiles.get("block_load")
-    return profile.capture_period_s if profile is not None else 900
-
-
-def _columns(chunk: Sequence[Entry]) -> dict[str, Any]:
-    return {
-        "line": [entry.line for entry in chunk],
-        "name": [entry.name for entry in chunk],
-        "serial": [entry.serial for entry in chunk],
-        "system_title": [entry.system_title for entry in chunk],
-        "device_id": [entry.device_id for entry in chunk],
-        "address": [entry.address for entry in chunk],
-        "meter_type": [entry.meter_type for entry in chunk],
-        "division": [entry.division for entry in chunk],
-        "commissioned_at": [entry.commissioned_at for entry in chunk],
-    }
+async def _store_keys(connection: Connection, vault: Vault, aside: KeysAside, tell: Callable[[int], None]) -> int:
+    """Give the keys put aside to the vault, now that their meters have ids; how many were stored."""
+    stored = done = 0
+    keys = iter(aside)
+    upcoming = next(keys, None)
+    async with connection.cursor("ids") as cursor:
+        await cursor.execute(statement("listed_ids"))
+        while ids := await cursor.fetchmany(CHUNK):
+            chunk: list[NewKey] = []
+            for line, meter_id in ids:
+                while upcoming is not None and upcoming[0] == line:
+                    chunk.append(NewKey(meter_id, upcoming[1], upcoming[2]))
+                    upcoming = next(keys, None)
+            stored += await vault.put(connection, chunk)
+            done += len(ids)
+            tell(done)
+    return stored
 
 
 async def load_meters(connection: Connection, *, after: int = 0, limit: int = 1000) -> list[Meter]:
-    """Up to `limit` meters with an id above `after`, by id, parked ones included. Raises StoreError."""
+    """Up to `limit` meters with an id above `after`, by id: parked ones included, retired ones not. StoreError."""
     async with store_errors():
-        cursor = await connection.execute(statement("meters_load"), {"after": after, "limit": limit})
-        return [Meter(*row) for row in await cursor.fetchall()]
+        return [Meter(*row) for row in await rows_of(connection, "meters_load", {"after": after, "limit": limit})]
+
+
+async def list_meters(
+    connection: Connection,
+    *,
+    state: str | None = None,
+    parked: bool | None = None,
+    division: str | None = None,
+    transformer: str | None = None,
+) -> AsyncIterator[Meter]:
+    """All meters by id, retired ones included, or those in this state, division and so on. Raises StoreError."""
+    wanted = {"state": state, "parked": parked, "division": division, "transformer": transformer, "limit": PAGE}
+    after = 0
+    while after >= 0:
+        async with store_errors():
+            rows = await rows_of(connection, "meters_list", {**wanted, "after": after})
+        for row in rows:
+            yield Meter(*row)
+        after = rows[-1][0] if len(rows) == PAGE else -1
 
 
 async def find_meter(connection: Connection, name: str) -> Meter:
     """By name or serial; SettingsError when there is none. Raises StoreError."""
     async with store_errors():
-        row = await (await connection.execute(statement("meter_find"), {"name": name})).fetchone()
-    if row is None:
+        rows = await rows_of(connection, "meter_find", {"name": name})
+    if not rows:
         raise SettingsError(f"there is no meter {name!r}", remedy="import it with `headend meters import FILE`")
-    return Meter(*row)
+    return Meter(*rows[0])
 
 
 async def park(connection: Connection, meter_id: int, reason: str, at: datetime) -> None:
@@ -175,3 +224,9 @@ async def record_contacts(connection: Connection, contacts: Sequence[Contact]) -
     }
     async with store_errors():
         await connection.execute(statement("meters_contact"), parameters)
+
+
+async def mark_silent(connection: Connection, before: datetime) -> int:
+    """Call silent the active meters that last answered before then; how many. Raises StoreError."""
+    async with store_errors():
+        return (await connection.execute(statement("meters_silent"), {"before": before})).rowcount

@@ -166,8 +166,8 @@ class Push(_Section):
     max_alarms_waiting: Annotated[int, Field(ge=100, le=1_000_000)] = 100_000
     max_per_s: Annotated[float, Field(gt=0, le=1_000_000)] = 10_000
     max_per_meter_minute: Annotated[float, Field(gt=0, le=60_000)] = 60
-    cached_meters: Annotated[int, Field(ge=1000, le=10_000_000)] = 50_000
-    cached_s: Annotated[float, Field(gt=0, le=86400)] = 300
+    cached_meters: Annotated[int, Field(ge=1000, le=10_000_000)] = 100_000
+    cached_s: Annotated[float, Field(gt=0, le=86400)] = 3600
     max_discovered: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     mqtt_host: str = ""
     """Empty: no pushes are taken from a broker."""

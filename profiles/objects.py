@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 _OBIS = re.compile(r"(\d{1,3})[-.](\d{1,3})[:.](\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:[.*](\d{1,3}))?", re.ASCII)
@@ -24,6 +25,7 @@ class Obis(NamedTuple):
     f: int = 255
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def parse(cls, text: str) -> Obis:
         """From `1.0.99.1.0.255`, `1.0.99.1.0` or `1-0:99.1.0*255`; ValueError on anything else."""
         match = _OBIS.fullmatch(text.strip())

@@ -51,7 +51,7 @@ def import_(
         await migrate(place, zone=settings.utility.zone)
         async with await connect(place) as connection:
             try:
-                return await import_meters(connection, lines, types, vault)
+                return await import_meters(connection, lines, types, vault, now=daemon.utc_now())
             except SettingsError as error:
                 raise error.at(asked=str(file)) from None
 

@@ -91,7 +91,17 @@ class RowReader:
                 nth, seen[code, at] = seen[code, at], seen[code, at] + 1
                 found.append(
                     MeterEvent(
-                        self.meter_id, part.group, code, at, nth, sequence, values, quality, self.read_at, self.source
+                        self.meter_id,
+                        part.group,
+                        code,
+                        at,
+                        nth,
+                        sequence,
+                        values,
+                        quality,
+                        self.read_at,
+                        self.source,
+                        part.maker,
                     )
                 )
                 if last is None or (sequence or 0) >= (last.sequence or 0):

@@ -221,7 +221,9 @@ class Visit:
             self._marks |= {one.log: one for one in marks}
         if self.meter_type.status_word is not None:
             word = await reader.status_word()
-            self._status_word = StatusWord(self.meter.id, clock(), tuple(sorted(decode_esw(word.octets))), word.maker)
+            bits, rows = tuple(sorted(decode_esw(word.octets))), self._rows(clock())
+            at = self._time_at(rows.read_at) or rows.read_at
+            self._status_word = StatusWord(self.meter.id, at, bits, word.maker, source=rows.source)
 
     async def _read_nameplate(self, reader: Reader, clock: Callable[[], datetime]) -> None:
         """Maker and firmware; those with another firmware than before get new layouts, and perhaps other quirks."""

@@ -90,7 +90,8 @@ async def _collect(
     async with await connect(dsn) as connection:
         await _refuse_meters(connection)
         await migrate(dsn, zone=settings.utility.zone)
-        await import_meters(connection, fleet.registry.read_text(encoding="utf-8").splitlines(), types, vault)
+        lines = fleet.registry.read_text(encoding="utf-8").splitlines()
+        await import_meters(connection, lines, types, vault, now=until)
         async with daemon.engine(settings, dsn, types, vault, clock=lambda: until) as engine:
             begun = time.monotonic()
             await _cycles(engine, fleet.meters * int((until - start) / PERIOD), screen)

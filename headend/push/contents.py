@@ -257,8 +257,9 @@ class _Contents:
             if log.event_log is not None and log.event_log.code == notification.attribute and type(value) is int:
                 group = log.event_log.group
                 when = at or self._at
+                maker, marks = self._type.event_maker, self._marks
                 self._events.append(
-                    MeterEvent(self._meter.id, group, value, when, 0, None, {}, self._marks, self._at, Source.PUSH)
+                    MeterEvent(self._meter.id, group, value, when, 0, None, {}, marks, self._at, Source.PUSH, maker)
                 )
                 return
         reading = Reading(notification.attribute.obis, notification.attribute, value)
@@ -283,7 +284,8 @@ class _Contents:
             bits = tuple(sorted(decode_esw(value)))
         else:
             raise ProtocolError("the event status word is no bit-string of at most 128 bits")
-        self._word = StatusWord(self._meter.id, at or self._at, bits, self._type.event_maker)
+        maker = self._type.event_maker
+        self._word = StatusWord(self._meter.id, at or self._at, bits, maker, self._marks, Source.PUSH)
 
     def _moment(self, stamp: bytes) -> datetime | None:
         """What a meter says is the time, as far as it can be believed."""

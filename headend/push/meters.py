@@ -169,9 +169,8 @@ class KnownMeters:
         """The layouts that pushes of these meters are read by."""
         names: set[str] = set()
         for name in {one.meter_type for one in registered} & set(self._types):
-            meter_type = self._types[name]
-            names |= set(meter_type.profiles)
-            names |= {LIST_OF + push for push in meter_type.pushes}
+            for push in self._types[name].pushes.values():
+                names |= {LIST_OF + push.name, push.name, push.scalers_of or "", push.rows_of or ""}
         return sorted(names)
 
     def _known(

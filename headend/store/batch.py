@@ -1,156 +1,152 @@
-"""A batch: everything that some sessions, pushes or files brought, in one transaction.
+"""The way into the store: what sessions, pushes and files brought, in one transaction.
 
-The one rule: all of it or nothing, any number of times, in any order and from any number of nodes, and the same rows
-come of it. A push whose counter was settled before brings nothing at all.
+The one rule: a batch of `Finished` is stored as a whole or not at all, any number of times, in any order and by any
+number of processes at once. Within the transaction the replay windows come first, then the locks on the meters; under
+those all the rest is written, and what the ledger concludes from it last.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 import structlog
-from psycopg import errors
 
-from drivers.push.window import Freshness, ReplayWindow, accept
-from headend.registry import park, record_contacts
+from drivers.push.window import Freshness
 from headend.store.absence import record_coverage
-from headend.store.beside import write_clocks, write_events, write_nameplates, write_profiles
 from headend.store.counters import record_received
-from headend.store.database import Connection, Edition, Pool, borrow
-from headend.store.finished import Contact, Finished
+from headend.store.database import Connection, Edition, Pool, store_errors
+from headend.store.events import write_events, write_marks
+from headend.store.finished import ClockCheck, Contact, Finished, Nameplate
 from headend.store.layouts import save_layouts
+from headend.store.profiles import write_profiles
 from headend.store.statements import statement
-from headend.store.writer import Partitions, Written, prepare, write_intervals
-from profiles.errors import StoreError
-
-ATTEMPTS: Final = 5
-_BITS: Final = 1 << 64
+from headend.store.transactions import Transactions
+from headend.store.windows import settle_pushes
+from headend.store.writer import Written, lock_meters, write_intervals
 
 log = structlog.get_logger(__name__)
 
 
 class Store:
-    """Writes batches. May be used by many tasks at once."""
+    """Where batches are written to. May be used by many tasks at once."""
 
     def __init__(self, pool: Pool, edition: Edition) -> None:
-        self._pool = pool
-        self._partitions = Partitions(edition)
+        self._transactions = Transactions(pool, edition)
 
     async def write(self, finished: Sequence[Finished], now: datetime) -> Written:
-        """Store all of it or nothing. About 10 000 intervals a call serve best.
+        """Store all of it or nothing. About 10 000 rows a call serve best.
 
         Raises StoreError: `retry` says whether the same call can work later.
         """
         if not finished:
             return Written()
         items = [item for one in finished for item in one.readings]
-        prepare(items)
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with borrow(self._pool) as connection:
-                    await self._partitions.ensure(connection, items)
-                    async with connection.transaction():
-                        return await write_batch(connection, finished, now=now)
-            except StoreError as error:
-                if attempt == ATTEMPTS or not self._again(error):
-                    raise
-                log.info("write_again", attempt=attempt, reason=error.message)
-                await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _again(self, error: StoreError) -> bool:
-        if isinstance(error.__cause__, errors.CheckViolation):
-            return self._partitions.forget()
-        return isinstance(error.__cause__, errors.DeadlockDetected | errors.SerializationFailure)
+        return await self._transactions.run(items, lambda connection: write_batch(connection, finished, now=now))
 
 
 async def write_batch(connection: Connection, finished: Sequence[Finished], *, now: datetime) -> Written:
-    """Store all of it in the caller's transaction. Raises StoreError."""
-    news = await _settle_pushes(connection, finished)
-    written = Written(repeated=len(finished) - len(news))
-    await _write_contacts(connection, news)
-    if nameplates := [one.nameplate for one in news if one.nameplate is not None]:
-        await write_nameplates(connection, nameplates)
-    written += await write_intervals(connection, [item for one in news for item in one.readings], now)
-    if profiles := [row for one in news for row in one.profiles]:
-        written += await write_profiles(connection, profiles, now)
-    words = [one.status_word for one in news if one.status_word is not None]
-    marks = [mark for one in news for mark in one.marks]
-    written += await write_events(connection, [event for one in news for event in one.events], marks, words)
-    if clocks := [one.clock for one in news if one.clock is not None]:
-        await write_clocks(connection, clocks)
-    if covered := [span for one in news for span in one.covered]:
-        await record_coverage(connection, covered, now)
-    return written
+    """Everything of all of them, in the caller's transaction. Raises StoreError."""
+    async with store_errors():
+        fresh = await _fresh(connection, finished)
+        written = Written(repeated=len(finished) - len(fresh))
+        if not fresh:
+            return written
+        await lock_meters(connection, {one.contact.meter_id for one in fresh})
+        await _write_counters(connection, fresh)
+        await _write_layouts(connection, fresh)
+        await _write_contacts(connection, fresh)
+        await _write_nameplates(connection, [one.nameplate for one in fresh if one.nameplate is not None])
+        await _write_clock_checks(connection, [one.clock for one in fresh if one.clock is not None])
+        if items := [item for one in fresh for item in one.readings]:
+            written += await write_intervals(connection, items, now)
+        if profiles := [reading for one in fresh for reading in one.profiles]:
+            written += await write_profiles(connection, profiles, now)
+        words = [(one.status_word, one.contact.at) for one in fresh if one.status_word is not None]
+        happened = [event for one in fresh for event in one.events]
+        written += Written(events=await write_events(connection, happened, words))
+        await write_marks(connection, [(mark, one.contact.at) for one in fresh for mark in one.marks])
+        await record_coverage(connection, [covered for one in fresh for covered in one.covered], now)
+        return written
+
+
+async def _fresh(connection: Connection, finished: Sequence[Finished]) -> list[Finished]:
+    """Without the pushes that were taken in before."""
+    pushes = [one.push for one in finished if one.push is not None]
+    if not pushes:
+        return list(finished)
+    said = iter(await settle_pushes(connection, pushes))
+    fresh = []
+    for one in finished:
+        if one.push is None or (freshness := next(said)) is Freshness.NEW:
+            fresh.append(one)
+        else:
+            log.info("push_repeated", meter_id=one.contact.meter_id, counter=one.push.counter, is_=freshness.value)
+    return fresh
+
+
+async def _write_counters(connection: Connection, finished: Sequence[Finished]) -> None:
+    received: dict[tuple[int, bytes], int] = {}
+    for one in finished:
+        for owner, counter in one.received.items():
+            received[owner] = max(counter, received.get(owner, 0))
+    if received:
+        await record_received(connection, received)
+
+
+async def _write_layouts(connection: Connection, finished: Sequence[Finished]) -> None:
+    for one in finished:
+        for profile, layout in one.layouts.items():
+            await save_layouts(connection, {one.contact.meter_id: layout}, profile, one.contact.at)
 
 
 async def _write_contacts(connection: Connection, finished: Sequence[Finished]) -> None:
-    """The meters' counters, what they said of their profiles, that they answered, and which are to be left alone."""
-    received: dict[tuple[int, bytes], int] = {}
+    """When each meter last answered, how it last failed, and whether it is to be left alone for that."""
+    answered: dict[int, datetime] = {}
+    failed: dict[int, tuple[bool, Contact]] = {}
     for one in finished:
-        for key, counter in one.received.items():
-            received[key] = max(counter, received.get(key, -1))
-    if received:
-        await record_received(connection, received)
-    for profile in sorted({name for one in finished for name in one.layouts}):
-        of_profile = [one for one in finished if profile in one.layouts]
-        layouts = {one.contact.meter_id: one.layouts[profile] for one in of_profile}
-        await save_layouts(connection, layouts, profile, max(one.contact.at for one in of_profile))
-    await record_contacts(connection, _latest([one.contact for one in finished]))
-    for one in finished:
-        if one.park:
-            await park(connection, one.contact.meter_id, one.contact.error or "", one.contact.at)
-
-
-def _latest(contacts: Sequence[Contact]) -> list[Contact]:
-    """At most one a meter that answered and one that did not, in the order of meters: all take locks in one order."""
-    by_meter = {(one.meter_id, one.error is None): one for one in sorted(contacts, key=lambda one: one.at)}
-    merged: dict[int, Contact] = {}
-    for (meter_id, _), one in sorted(by_meter.items()):
-        other = merged.get(meter_id)
-        merged[meter_id] = one if other is None or one.at >= other.at else other
-    return list(merged.values())
-
-
-async def _settle_pushes(connection: Connection, finished: Sequence[Finished]) -> list[Finished]:
-    """Put the counters of pushes to their windows; what is not a repetition."""
-    pushed = [one for one in finished if one.push is not None]
-    if not pushed:
-        return list(finished)
-    counters: dict[tuple[int, bytes], list[int]] = {}
-    for one in pushed:
-        assert one.push is not None
-        counters.setdefault((one.push.key_id, one.push.system_title), []).append(one.push.counter)
-    order = sorted(counters)
-    names = {"keys": [key for key, _ in order], "titles": [title for _, title in order]}
-    await connection.execute(statement("windows_make"), names)
-    cursor = await connection.execute(statement("windows_load"), names)
-    windows = {
-        (key, bytes(title)): ReplayWindow(top, bits % _BITS) for key, title, top, bits in await cursor.fetchall()
+        contact = one.contact
+        if contact.error is None:
+            answered[contact.meter_id] = max(contact.at, answered.get(contact.meter_id, contact.at))
+        else:
+            parks, other = failed.get(contact.meter_id, (one.park, contact))
+            if (one.park, contact.at) >= (parks, other.at):
+                failed[contact.meter_id] = one.park, contact
+    meters = sorted({*answered, *failed})
+    parameters = {
+        "meters": meters,
+        "answered_at": [answered.get(meter_id) for meter_id in meters],
+        "failed_at": [failed[meter_id][1].at if meter_id in failed else None for meter_id in meters],
+        "error": [failed[meter_id][1].error if meter_id in failed else None for meter_id in meters],
+        "park": [failed[meter_id][0] if meter_id in failed else False for meter_id in meters],
     }
-    said = {}
-    for key in order:
-        windows[key], said[key] = accept(windows[key], counters[key])
-    await connection.execute(
-        statement("windows_save"),
-        names
-        | {
-            "highest": [windows[key].highest for key in order],
-            "bitmap": [_signed(windows[key].bitmap) for key in order],
-        },
-    )
-    verdicts = {key: iter(each) for key, each in said.items()}
-    return [
-        one
-        for one in finished
-        if one.push is None or next(verdicts[one.push.key_id, one.push.system_title]) is Freshness.NEW
-    ]
+    cursor = await connection.execute(statement("contacts"), parameters)
+    for meter_id, name, reason in await cursor.fetchall():
+        log.error("meter_parked", meter_id=meter_id, meter=name, reason=reason)
 
 
-def _signed(bits: int) -> int:
-    """64 bits as the database's bigint has them."""
-    return bits - _BITS if bits >= _BITS // 2 else bits
+async def _write_nameplates(connection: Connection, nameplates: Sequence[Nameplate]) -> None:
+    if not nameplates:
+        return
+    parameters = {
+        "meters": [one.meter_id for one in nameplates],
+        "maker": [one.maker for one in nameplates],
+        "model": [one.model for one in nameplates],
+        "firmware": [one.firmware for one in nameplates],
+        "at": [one.at for one in nameplates],
+    }
+    await connection.execute(statement("nameplates"), parameters)
+
+
+async def _write_clock_checks(connection: Connection, checks: Sequence[ClockCheck]) -> None:
+    if not checks:
+        return
+    parameters = {
+        "meters": [one.meter_id for one in checks],
+        "at": [one.at for one in checks],
+        "drift_ms": [None if one.drift_s is None else round(one.drift_s * 1000) for one in checks],
+        "uncertainty_ms": [round(one.uncertainty_s * 1000) for one in checks],
+        "suspect": [one.suspect for one in checks],
+        "set_to": [one.set_to for one in checks],
+    }
+    await connection.execute(statement("clock_checks"), parameters)

@@ -55,7 +55,8 @@ class MeterEvent:
 
     `log`: the group of the log it stands in (`voltage`, `power` …); `status_word` where it was told from a changed bit,
     whose `occurred_at` is then the moment at which that was seen. `nth`: which one of those with the same code at the
-    same second, from 0. `sequence`: the log's own number. `values`: the snapshot beside it.
+    same second, from 0. `sequence`: the log's own number. `values`: the snapshot beside it. `maker`: in whose list
+    (`profiles.events`) the code stands; None: in the agreed one.
     """
 
     meter_id: int
@@ -68,6 +69,7 @@ class MeterEvent:
     quality: int
     read_at: datetime
     source: Source
+    maker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,17 @@ class Nameplate:
 
 @dataclass(frozen=True, slots=True)
 class StatusWord:
-    """The event status word of a meter at a moment: its set bits, by their number from 0.
+    """The event status word of a meter at a moment, by its clock as far as that is known: its set bits, from 0.
 
-    `maker`: whose meanings they have, as `profiles.events` names makers; None: those that are agreed.
+    `maker`: whose meanings the bits have; None: the agreed ones. `quality`, `source`: of the events that it tells of.
     """
 
     meter_id: int
     at: datetime
     bits: tuple[int, ...]
     maker: str | None = None
+    quality: int = 0
+    source: Source = Source.SCHEDULED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg
@@ -22,9 +22,9 @@ from procrastinate.schema import SchemaManager
 from psycopg import errors
 
 from headend.store.database import Connection, Edition, connect, edition, store_errors
+from headend.store.events import name_events
 from headend.store.statements import statement
 from profiles.errors import SettingsError, StoreError
-from profiles.events.catalogue import event_lists
 
 Form = Literal["timescaledb", "postgresql"]
 
@@ -76,8 +76,8 @@ async def migrate(dsn: str, *, zone: str | None = None, chunk_interval: timedelt
         form = _form_of(applied) or await _form_to_be(connection)
         for migration in _pending(applied, form):
             await _apply(connection, migration)
+        await name_events(connection)
         await _make_job_tables(connection)
-        await connection.execute(statement("codes_store"), _event_codes())
         if zone is not None:
             await connection.execute("UPDATE utility SET zone = %(zone)s WHERE zone <> %(zone)s", {"zone": zone})
         if chunk_interval is not None and form == "timescaledb":
@@ -145,18 +145,6 @@ async def _make_job_tables(connection: Connection) -> None:
     if await cursor.fetchone() == (True,):
         async with connection.transaction():
             await connection.execute(SchemaManager.get_schema().encode())
-
-
-def _event_codes() -> dict[str, list[Any]]:
-    """What event codes say, as agreed and by maker."""
-    listed = [(maker, one) for maker, events in event_lists().items() for one in events.values()]
-    names = ("kind", "partner", "severity", "english", "hindi")
-    columns = {name: [getattr(one, name) for _, one in listed] for name in names}
-    return columns | {
-        "maker": [maker for maker, _ in listed],
-        "code": [one.id for _, one in listed],
-        "log": [one.group for _, one in listed],
-    }
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:

@@ -1,4 +1,4 @@
-"""The writer: intervals of the block load into the database, any number of times.
+"""The writer: batches of intervals into the database, each batch in one transaction, any number of times.
 
 The one rule: writing the same batch again, in any order and from any number of processes, ends with the same rows.
 Rows of meters that have nothing yet in the batch's time range go straight in (binary COPY, under a savepoint); the
@@ -7,20 +7,22 @@ others go through a staging table and merge (`sql/merge.sql`). The watermark mov
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from operator import add
+from typing import Any, Final, TypeVar
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from psycopg import errors, sql
 
-from headend.store.database import Connection, Edition
+from headend.store.database import Connection, Edition, Pool
 from headend.store.days import count_new, recount_days
 from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, microseconds, rows_of
 from headend.store.statements import statement
+from headend.store.transactions import Transactions
 from profiles.errors import StoreError
 from profiles.intervals import Quality
 
@@ -29,9 +31,8 @@ PROFILE: Final = "block_load"
 
 EARLIEST_US: Final = microseconds(datetime(2000, 1, 1, tzinfo=UTC))
 LATEST_US: Final = microseconds(datetime(2100, 1, 1, tzinfo=UTC))
-_WEEK_US: Final = 7 * 86_400 * 1_000_000
 
-log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,102 +45,44 @@ class Written:
     revisions: int = 0
     suspects: int = 0
     extras: int = 0
-    profile_rows: int = 0
+
+    profiles: int = 0
+    """Rows of other profiles that are new, or changed."""
     events: int = 0
     repeated: int = 0
-    """Pushes that had come before."""
+    """Pushes that had been taken in before: nothing of them is stored."""
 
     def __add__(self, other: Written) -> Written:
-        return Written(
-            self.inserted + other.inserted,
-            self.updated + other.updated,
-            self.unchanged + other.unchanged,
-            self.revisions + other.revisions,
-            self.suspects + other.suspects,
-            self.extras + other.extras,
-            self.profile_rows + other.profile_rows,
-            self.events + other.events,
-            self.repeated + other.repeated,
-        )
+        return Written(*map(add, astuple(self), astuple(other)))
 
 
-class Partitions:
-    """Native partitions of a week, made ahead of the rows; TimescaleDB makes its chunks itself."""
+class Writer:
+    """Writes to `interval_reading` and its company alone. May be used by many tasks at once."""
 
-    def __init__(self, edition: Edition) -> None:
-        self._weeks: set[int] | None = set() if edition == "postgresql" else None
+    def __init__(self, pool: Pool, edition: Edition) -> None:
+        self._transactions = Transactions(pool, edition)
 
-    async def ensure(self, connection: Connection, items: Sequence[MeterIntervals]) -> None:
-        """Every week that these have rows in. Raises psycopg's errors."""
-        if self._weeks is None or not items:
-            return
-        starts = [item.batch.start for item in items]
-        starts.append(np.array([extra.start_us for item in items for extra in item.batch.extras], np.int64))
-        for week in np.unique(np.concatenate(starts) // _WEEK_US).tolist():
-            if week not in self._weeks:
-                await ensure_partitions(connection, _moment(week * _WEEK_US), _moment((week + 1) * _WEEK_US - 1))
-                self._weeks.add(week)
+    async def write(self, items: Sequence[MeterIntervals]) -> Written:
+        """Store all of it or nothing. About 10 000 intervals a call serve best.
 
-    def forget(self) -> bool:
-        """Someone removed a partition: make them again. Whether there are any."""
-        if self._weeks is None:
-            return False
-        self._weeks.clear()
-        return True
+        Raises StoreError: `retry` says whether the same call can work later.
+        """
+        if not items:
+            return Written()
+
+        async def work(connection: Connection) -> Written:
+            await lock_meters(connection, {item.meter_id for item in items})
+            return await write_intervals(connection, items, None)
+
+        return await self._transactions.run(items, work)
 
 
-async def ensure_partitions(connection: Connection, first: datetime, last: datetime) -> None:
-    """Make the weekly partitions from that of `first` to that of `last` (plain PostgreSQL only)."""
-    await connection.execute("SELECT ensure_partitions(%s, %s)", (first, last))
+async def lock_meters(connection: Connection, meters: Collection[int]) -> None:
+    """Keep other writers of these meters out until the transaction ends.
 
-
-def _rounds(items: Sequence[MeterIntervals]) -> Iterator[list[MeterIntervals]]:
-    """Items in rounds in which no meter comes twice, each meter's items in their order."""
-    rounds: list[list[MeterIntervals]] = []
-    seen: dict[int, int] = {}
-    for item in items:
-        turn = seen.get(item.meter_id, 0)
-        seen[item.meter_id] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(item)
-    return iter(rounds)
-
-
-def prepare(items: Sequence[MeterIntervals]) -> None:
-    """See that all of it can be stored. Raises StoreError."""
-    for item in items:
-        start = item.batch.start
-        if len(start) and not EARLIEST_US <= start[0] <= start[-1] < LATEST_US:
-            raise StoreError(
-                f"an interval of meter id {item.meter_id} does not start in 2000 to 2099",
-                remedy="such rows are suspects, not intervals",
-                retry=False,
-            )
-
-
-async def write_intervals(connection: Connection, items: Sequence[MeterIntervals], now: datetime) -> Written:
-    """Intervals of the block load, in the caller's transaction; watermarks move and days are counted.
-
-    Raises StoreError for meters that are not registered, and psycopg's errors.
+    It is their watermarks that are locked; meters that have none yet get them. StoreError where there is no such meter.
     """
-    if not items:
-        return Written()
-    await _lock_meters(connection, {item.meter_id for item in items})
-    written = Written()
-    for part in _rounds(items):
-        rows = rows_of(part)
-        if len(rows):
-            written += await _write_rows(connection, rows, now)
-    written += await _write_lost(connection, items)
-    return written + Written(
-        suspects=await _write_suspects(connection, items), extras=await _write_extras(connection, items)
-    )
-
-
-async def _lock_meters(connection: Connection, meters: set[int]) -> None:
-    """Lock the meters against other writers, making watermarks for those that have none yet."""
-    missing = meters - await _locked(connection, meters)
+    missing = set(meters) - await _locked(connection, meters)
     if missing:
         parameters = {"meters": sorted(missing), "profile": PROFILE}
         await connection.execute(statement("make_watermarks"), parameters)
@@ -150,12 +93,53 @@ async def _lock_meters(connection: Connection, meters: set[int]) -> None:
         )
 
 
-async def _locked(connection: Connection, meters: set[int]) -> set[int]:
+async def write_intervals(connection: Connection, items: Sequence[MeterIntervals], now: datetime | None) -> Written:
+    """Intervals and their company, in the caller's transaction, which has locked their meters.
+
+    `now`: the days that they touch are counted; None: whoever calls sees to that.
+    """
+    _check(items)
+    written = Written()
+    for part in rounds(items, lambda item: item.meter_id):
+        rows = rows_of(part)
+        if len(rows):
+            written += await _write_rows(connection, rows, now)
+    written += await _write_lost(connection, items)
+    return written + Written(
+        suspects=await _write_suspects(connection, items), extras=await _write_extras(connection, items)
+    )
+
+
+def rounds(items: Sequence[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """Items in rounds in which no key comes twice, those of one key in their order."""
+    made: list[list[T]] = []
+    seen: Counter[Hashable] = Counter()
+    for item in items:
+        turn = seen[key(item)]
+        seen[key(item)] = turn + 1
+        if turn == len(made):
+            made.append([])
+        made[turn].append(item)
+    return made
+
+
+def _check(items: Sequence[MeterIntervals]) -> None:
+    for item in items:
+        start = item.batch.start
+        if len(start) and not EARLIEST_US <= start[0] <= start[-1] < LATEST_US:
+            raise StoreError(
+                f"an interval of meter id {item.meter_id} does not start in 2000 to 2099",
+                remedy="such rows are suspects, not intervals",
+                retry=False,
+            )
+
+
+async def _locked(connection: Connection, meters: Collection[int]) -> set[int]:
     cursor = await connection.execute(statement("lock_meters"), {"meters": sorted(meters), "profile": PROFILE})
     return {meter for (meter,) in await cursor.fetchall()}
 
 
-async def _write_rows(connection: Connection, rows: Rows, now: datetime) -> Written:
+async def _write_rows(connection: Connection, rows: Rows, now: datetime | None) -> Written:
     """The split path: straight in what cannot meet a stored row, the rest through staging."""
     runs = _Runs.of(rows)
     stored = await _meters_stored(connection, rows)
@@ -170,15 +154,17 @@ async def _write_rows(connection: Connection, rows: Rows, now: datetime) -> Writ
             # Someone who does not take our lock wrote meanwhile.
             through_staging[:] = True
             stored = np.unique(rows.meter_id)
-    if through_staging.any():
-        written += await _merge(connection, rows.where(through_staging))
+    merged, merge = Written(), rows.where(through_staging)
+    if len(merge):
+        merged = await _merge(connection, merge)
     await _advance(connection, runs, stored)
-    await count_new(connection, rows.where(~through_staging) if through_staging.any() else rows, now)
-    if through_staging.any():
-        merged = _Runs.of(rows.where(through_staging))
-        until = _moments(merged.until)
-        await recount_days(connection, PROFILE, merged.meter_id, _moments(merged.first), until, now)
-    return written
+    if now is not None and written.inserted:
+        await count_new(connection, straight, now)
+    if now is not None and (merged.inserted or merged.updated):
+        touched = _Runs.of(merge)
+        first, until = _moments(touched.first), _moments(touched.until)
+        await recount_days(connection, PROFILE, touched.meter_id, first, until, now)
+    return written + merged
 
 
 async def _meters_stored(connection: Connection, rows: Rows) -> NDArray[np.int32]:
@@ -235,7 +221,7 @@ async def _write_lost(connection: Connection, items: Sequence[MeterIntervals]) -
             lost.append(MeterIntervals(item.meter_id, losers, item.read_at, item.source))
             losers = losers.revisions
     written = Written()
-    for part in _rounds(lost):
+    for part in rounds(lost, lambda item: item.meter_id):
         await _stage(connection, rows_of(part))
         written += Written(revisions=(await connection.execute(statement("revise"))).rowcount)
     return written

@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import psycopg
 import pytest
-from interval_writer import Writer
 from psycopg import sql
 
 from headend.store.database import Connection, Pool, borrow, connect, open_pool
 from headend.store.rows import FIXED, MeterIntervals, Rows, Source, copy_binary, microseconds, rows_of
-from headend.store.writer import Written
+from headend.store.writer import Writer, Written
 from profiles.intervals import IntervalBatch
 
 ROUNDS = 3

@@ -145,11 +145,7 @@ class Field:
             for column in ("encryption_key", "authentication_key"):
                 self.secrets.append(bytes.fromhex(row[column]))
             self.secrets += [row["lls_secret"].encode(), row["hls_secret"].encode()]
-        await import_meters(self.connection, changed.getvalue().splitlines(), self.types, self.vault)
-        await self.connection.execute("INSERT INTO segment (name) VALUES ('one') ON CONFLICT DO NOTHING")
-        await self.connection.execute(
-            "UPDATE meter SET segment_id = (SELECT id FROM segment WHERE name = 'one') WHERE segment_id IS NULL"
-        )
+        await import_meters(self.connection, changed.getvalue().splitlines(), self.types, self.vault, now=self.now)
 
     @asynccontextmanager
     async def collector(self, **settings: Any) -> AsyncIterator[FieldCollector]:

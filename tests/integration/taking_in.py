@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-from interval_writer import Writer
 
 from headend import intake
 from headend.intake import Intake
@@ -23,7 +22,7 @@ from headend.store import database
 from headend.store.database import Connection, Edition, Pool, edition, open_pool
 from headend.store.finished import Contact, Finished
 from headend.store.rows import MeterIntervals, Source, microseconds
-from headend.store.writer import Written
+from headend.store.writer import Writer, Written
 from profiles.intervals import IntervalBatch
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

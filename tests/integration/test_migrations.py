@@ -54,6 +54,7 @@ async def test_timescaledb_gets_hypertables_and_plain_postgresql_partitioned_tab
             "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions ORDER BY 1"
         )
         assert await cursor.fetchall() == [
+            ("clock_check", timedelta(days=30)),
             ("interval_extra", timedelta(days=7)),
             ("interval_reading", timedelta(days=7)),
             ("meter_event", timedelta(days=30)),
@@ -70,7 +71,7 @@ async def test_the_chunk_interval_is_a_setting(timescale_dsn: str) -> None:
     await migrate(timescale_dsn)
     async with await connect(timescale_dsn) as connection:
         cursor = await connection.execute(
-            "SELECT time_interval FROM timescaledb_information.dimensions WHERE hypertable_name LIKE 'interval_%'"
+            "SELECT time_interval FROM timescaledb_information.dimensions WHERE hypertable_name LIKE 'interval%'"
         )
         assert await cursor.fetchall() == [(timedelta(days=1),)] * 2
 

@@ -33,7 +33,7 @@ def vault() -> Vault:
 
 
 async def take(connection: Connection, vault: Vault, *lines: str) -> Imported:
-    return await import_meters(connection, lines, TYPES, vault)
+    return await import_meters(connection, lines, TYPES, vault, now=NOW)
 
 
 async def count(connection: Connection) -> tuple[int, int]:
@@ -79,8 +79,8 @@ async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection,
     fleet.write_registry(stream, port=4059, meter_type="is15959-1ph+no-release+entry-only")
     lines = stream.getvalue().splitlines()
     other = ROW.replace("is15959-1ph", "is15959-own+no-release")
-    assert await import_meters(connection, lines, types, vault) == Imported(created=2, keys=8)
-    assert await import_meters(connection, [HEADER, other], types, vault) == Imported(created=1, keys=2)
+    assert await import_meters(connection, lines, types, vault, now=NOW) == Imported(created=2, keys=8)
+    assert await import_meters(connection, [HEADER, other], types, vault, now=NOW) == Imported(created=1, keys=2)
     found = [(meter.meter_type, meter.interval_s) for meter in await load_meters(connection)]
     assert found == [("is15959-1ph+no-release+entry-only", 900)] * 2 + [("is15959-own+no-release", 1800)]
     assert types.of("is15959-own", "Allied Engineering", "V1").quirks == ("allied-push-cover",)
@@ -88,8 +88,9 @@ async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection,
         ("+haste", "line 2, meter_type: there is no quirk 'haste'"),
         ("x+entry-only", "no meter type 'is15959-1phx+entry-only'"),
     ):
+        row = ROW.replace("is15959-1ph", f"is15959-1ph{wrong}")
         with pytest.raises(SettingsError, match="1 fault") as caught:
-            await import_meters(connection, [HEADER, ROW.replace("is15959-1ph", f"is15959-1ph{wrong}")], types, vault)
+            await import_meters(connection, [HEADER, row], types, vault, now=NOW)
         assert words in str(caught.value)
 
 
@@ -174,7 +175,7 @@ async def test_a_file_that_is_not_utf8_is_refused(connection: Connection, vault:
     octets = f"{HEADER}\n{ROW}".replace("Bhopal", "Bh\u00f6pal").encode("latin-1")
     lines = io.TextIOWrapper(io.BytesIO(octets), encoding="utf-8")
     with pytest.raises(SettingsError, match="not UTF-8"):
-        await import_meters(connection, lines, TYPES, vault)
+        await import_meters(connection, lines, TYPES, vault, now=NOW)
 
 
 TWICE = [

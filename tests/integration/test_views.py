@@ -6,10 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from interval_writer import Writer
-
 from headend.store.database import Connection
 from headend.store.rows import MeterIntervals
+from headend.store.writer import Writer
 from profiles.channels import COLUMNS
 
 Reading = Callable[..., MeterIntervals]
@@ -33,7 +32,7 @@ async def test_the_load_profile_is_in_units_that_people_use(
     cursor = await connection.execute(
         "SELECT count(*) FROM information_schema.columns WHERE table_name = 'load_profile'"
     )
-    assert await cursor.fetchone() == (9 + len(COLUMNS),)
+    assert await cursor.fetchone() == (9 + len(COLUMNS) + 3,)
 
 
 async def test_days_are_the_utilitys_and_an_interval_belongs_to_the_day_it_starts_in(

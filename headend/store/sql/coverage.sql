@@ -2,7 +2,7 @@
 -- each side, a row after it is stored, and by the meter's clock (at least as late as its last row's end) it ended an
 -- hour ago or more. Seen missing again by a read half an hour later or more, it is proven absent. Answers with all
 -- spans that are to stand in place of the unproven ones of the meters concerned.
-WITH covered AS (
+WITH covered AS MATERIALIZED (
     SELECT c.meter_id, c.read_at, m.interval_s, z.zone,
            greatest(
                slot_after(%(profile)s, first_slot(%(profile)s, c.starts, m.interval_s, z.zone), 1, m.interval_s, z.zone),
@@ -25,7 +25,7 @@ WITH covered AS (
         tstzmultirange(tstzrange(c.first, c.until))
         - coalesce((SELECT range_agg(tstzrange(s.starts, s.ends)) FROM stored_slot s
                     WHERE s.meter_id = c.meter_id AND s.profile = %(profile)s
-                      AND s.starts > c.first - INTERVAL '1 day' AND s.starts < c.until), '{}')
+                      AND s.starts > c.first - INTERVAL '1 hour' AND s.starts < c.until), '{}')
         - coalesce((SELECT range_agg(tstzrange(a.starts, a.ends)) FROM absence a
                     WHERE a.meter_id = c.meter_id AND a.profile = %(profile)s AND a.proven_at IS NOT NULL), '{}')) AS gap
     WHERE c.first < c.until

@@ -1,14 +1,18 @@
-INSERT INTO meter_event (meter_id, log, code, occurred_at, nth, sequence, "values", quality, read_at, source)
-SELECT DISTINCT ON (meter_id, occurred_at, code, nth)
-    meter_id, log, code, occurred_at, nth, sequence, "values", quality, read_at, source
-FROM unnest(%(meter_id)b::int[], %(log)b::text[], %(code)b::int[], %(occurred_at)b::timestamptz[], %(nth)b::smallint[],
-            %(sequence)b::bigint[], %(values)b::jsonb[], %(quality)b::int[], %(read_at)b::timestamptz[],
+-- Stores events, of which none comes twice. Of one that is there already only what it lacks is added: its log and number
+-- where it was told from a status bit or pushed, values beside it; a doubt stays only while all that was said has it.
+INSERT INTO meter_event AS e (meter_id, occurred_at, code, nth, log, maker, sequence, "values", quality, read_at, source)
+SELECT meter_id, occurred_at, code, nth, log, maker, sequence, "values"::jsonb, quality, read_at, source
+FROM unnest(%(meters)b::int[], %(occurred_at)b::timestamptz[], %(code)b::int[], %(nth)b::smallint[], %(log)b::text[],
+            %(maker)b::text[], %(sequence)b::bigint[], %(values)b::text[], %(quality)b::int[], %(read_at)b::timestamptz[],
             %(source)b::smallint[])
-    AS s (meter_id, log, code, occurred_at, nth, sequence, "values", quality, read_at, source)
-ORDER BY meter_id, occurred_at, code, nth, sequence NULLS LAST
+    AS n (meter_id, occurred_at, code, nth, log, maker, sequence, "values", quality, read_at, source)
+ORDER BY occurred_at, meter_id, code, nth
 ON CONFLICT (meter_id, occurred_at, code, nth) DO UPDATE
--- A log's own entry says more than a push of the same event: its number and its snapshot.
-SET sequence = coalesce(meter_event.sequence, EXCLUDED.sequence), "values" = meter_event."values" || EXCLUDED."values"
-WHERE meter_event.sequence IS NULL AND EXCLUDED.sequence IS NOT NULL
-   OR NOT meter_event."values" @> EXCLUDED."values" AND meter_event."values" = '{}'
-RETURNING xmax = 0
+SET log = CASE e.log WHEN 'status_word' THEN EXCLUDED.log ELSE e.log END,
+    sequence = coalesce(e.sequence, EXCLUDED.sequence),
+    "values" = EXCLUDED."values" || e."values",
+    quality = e.quality & EXCLUDED.quality
+WHERE e.log = 'status_word' AND EXCLUDED.log <> 'status_word'
+   OR e.sequence IS NULL AND EXCLUDED.sequence IS NOT NULL
+   OR EXCLUDED."values" || e."values" <> e."values"
+   OR e.quality & EXCLUDED.quality <> e.quality

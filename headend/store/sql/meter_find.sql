@@ -1,7 +1,7 @@
 SELECT
     id, name, serial, system_title, device_id, address, meter_type, division, commissioned_at, interval_s,
     parked_reason, last_contact,
-    CASE WHEN last_error_at > coalesce(last_contact, '-infinity') THEN last_error END
+    CASE WHEN last_error_at > coalesce(last_contact, '-infinity') THEN last_error END, state
 FROM meter
 WHERE name = %(name)s OR serial = %(name)s
 ORDER BY name <> %(name)s

@@ -2,7 +2,7 @@
 -- those reaches to its own end; a gap is what lies between the furthest end so far and the next start (or the bounds).
 -- Gaps of a meter are joined into few ranges: the widest separations stay apart, at most max_ranges - 1 of them, and
 -- none as short as `near`. `margin`: a slot more on each side where rows follow, as the proof of an absence needs it.
-WITH asked AS (
+WITH asked AS MATERIALIZED (
     SELECT m.id AS meter_id, z.zone, m.interval_s,
            greatest(w.settled,
                     first_slot(%(profile)s, greatest(m.commissioned_at, %(horizon)s), m.interval_s, z.zone)) AS first,

@@ -1,44 +1,62 @@
--- Rows of profiles, merged object by object: a later reading wins where both have a value, and a value is never lost to
--- none. A row that loses a value to another goes to profile_revision, once.
-WITH staged AS MATERIALIZED (
-    SELECT DISTINCT ON (meter_id, profile, ts) meter_id, profile, ts, "values", units, quality, read_at, source
-    FROM unnest(%(meter_id)b::int[], %(profile)b::text[], %(ts)b::timestamptz[], %(values)b::jsonb[], %(units)b::jsonb[],
-                %(quality)b::int[], %(read_at)b::timestamptz[], %(source)b::smallint[])
-        AS s (meter_id, profile, ts, "values", units, quality, read_at, source)
-    ORDER BY meter_id, profile, ts, read_at DESC
+-- Merges rows of profiles, of which none comes twice. Only values (and their units) are compared: a row with the same
+-- ones is left alone. Of two that differ the one with the later read_at wins object by object, whichever came first;
+-- what it lacks stays. A row that lost a value goes to profile_revision, once. Answers with every row that changed.
+WITH given AS MATERIALIZED (
+    SELECT meter_id, profile, ts, read_at, source, quality, "values"::jsonb AS "values", units::jsonb AS units
+    FROM unnest(%(meters)b::int[], %(profile)b::text[], %(ts)b::timestamptz[], %(read_at)b::timestamptz[],
+                %(source)b::smallint[], %(quality)b::int[], %(values)b::text[], %(units)b::text[])
+        AS g (meter_id, profile, ts, read_at, source, quality, "values", units)
 ), pair AS MATERIALIZED (
-    SELECT s.read_at > r.read_at AS newer, s.*, r."values" AS held, r.units AS held_units, r.quality AS held_quality,
-           r.read_at AS held_read_at, r.source AS held_source
-    FROM staged s JOIN profile_reading r USING (meter_id, profile, ts)
-    WHERE s."values" <> r."values"
+    SELECT g.read_at > r.read_at AS newer, ROW (g.meter_id, g.quality, g.ts, g.read_at, g.source, g.profile, g."values", g.units)::profile_reading AS given,
+           ROW (r.*)::profile_reading AS stored
+    FROM given g JOIN profile_reading r ON r.meter_id = g.meter_id AND r.profile = g.profile AND r.ts = g.ts
+    WHERE r.ts BETWEEN %(earliest)s AND %(latest)s AND (r."values", r.units) IS DISTINCT FROM (g."values", g.units)
+), ordered AS (
+    SELECT stored, CASE WHEN newer THEN given ELSE stored END AS later, CASE WHEN newer THEN stored ELSE given END AS earlier
+    FROM pair
 ), judged AS MATERIALIZED (
-    SELECT p.*, CASE WHEN newer THEN held || "values" ELSE "values" || held END AS merged,
-           EXISTS (SELECT FROM jsonb_each(p."values") a WHERE p.held -> a.key <> a.value) AS conflict
-    FROM pair p
+    SELECT o.stored, o.later, o.earlier, v.conflict, v.merged, v.units,
+           (o.later).quality
+           | CASE WHEN v.mixed THEN (o.earlier).quality ELSE (o.earlier).quality & %(corrected)s END
+           | CASE WHEN v.conflict THEN %(corrected)s ELSE 0 END AS quality,
+           (v.merged, v.units) IS DISTINCT FROM ((o.stored)."values", (o.stored).units) AS changed
+    FROM ordered o CROSS JOIN LATERAL (
+        SELECT (o.earlier)."values" || (o.later)."values" AS merged,
+               -- An object of which the later row has no unit has none, also where the earlier one had.
+               ((o.earlier).units - ARRAY(SELECT jsonb_object_keys((o.later)."values"))) || (o.later).units AS units,
+               coalesce(bool_or((e.value, (o.earlier).units -> e.key)
+                                IS DISTINCT FROM ((o.later)."values" -> e.key, (o.later).units -> e.key))
+                        FILTER (WHERE (o.later)."values" ? e.key), false) AS conflict,
+               coalesce(bool_or(NOT (o.later)."values" ? e.key), false) AS mixed
+        FROM jsonb_each((o.earlier)."values") e
+    ) v
 ), revised AS (
-    INSERT INTO profile_revision (meter_id, profile, ts, "values", units, quality, read_at, source)
-    SELECT meter_id, profile, ts, CASE WHEN newer THEN held ELSE "values" END,
-           CASE WHEN newer THEN held_units ELSE units END, CASE WHEN newer THEN held_quality ELSE quality END,
-           CASE WHEN newer THEN held_read_at ELSE read_at END, CASE WHEN newer THEN held_source ELSE source END
-    FROM judged j
+    INSERT INTO profile_revision
+    SELECT (earlier).* FROM judged j
     WHERE conflict AND NOT EXISTS (
         SELECT FROM profile_revision v
-        WHERE v.meter_id = j.meter_id AND v.profile = j.profile AND v.ts = j.ts
-          AND v."values" = CASE WHEN j.newer THEN j.held ELSE j."values" END)
-    RETURNING 1
+        WHERE v.meter_id = (earlier).meter_id AND v.profile = (earlier).profile AND v.ts = (earlier).ts
+          AND v.read_at = (earlier).read_at AND v."values" = (earlier)."values" AND v.units = (earlier).units)
+    RETURNING meter_id, profile, ts
 ), updated AS (
     UPDATE profile_reading r
-    SET "values" = j.merged, units = j.held_units || j.units,
-        quality = (j.quality | j.held_quality) | CASE WHEN j.conflict THEN %(corrected)s ELSE 0 END,
-        read_at = greatest(j.read_at, j.held_read_at),
-        source = CASE WHEN j.newer THEN j.source ELSE j.held_source END
+    SET "values" = j.merged, units = j.units, quality = j.quality, read_at = (j.later).read_at, source = (j.later).source
     FROM judged j
-    WHERE r.meter_id = j.meter_id AND r.profile = j.profile AND r.ts = j.ts AND j.merged <> j.held
-    RETURNING 1
+    WHERE r.meter_id = (j.stored).meter_id AND r.profile = (j.stored).profile AND r.ts = (j.stored).ts
+      AND r.ts BETWEEN %(earliest)s AND %(latest)s
+      AND (j.changed OR j.conflict AND (j.stored).quality & %(corrected)s = 0)
+    RETURNING r.meter_id, r.profile, r.ts
 ), inserted AS (
-    INSERT INTO profile_reading (meter_id, profile, ts, "values", units, quality, read_at, source)
-    SELECT meter_id, profile, ts, "values", units, quality, read_at, source FROM staged
+    INSERT INTO profile_reading (meter_id, profile, ts, read_at, source, quality, "values", units)
+    SELECT g.meter_id, g.profile, g.ts, g.read_at, g.source, g.quality, g."values", g.units FROM given g
+    WHERE NOT EXISTS (
+        SELECT FROM profile_reading r
+        WHERE r.meter_id = g.meter_id AND r.profile = g.profile AND r.ts = g.ts
+          AND r.ts BETWEEN %(earliest)s AND %(latest)s)
+    ORDER BY g.meter_id, g.profile, g.ts
     ON CONFLICT DO NOTHING
-    RETURNING 1
+    RETURNING meter_id, profile, ts
 )
-SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), (SELECT count(*) FROM revised)
+SELECT 'inserted', meter_id, profile, ts FROM inserted
+UNION ALL SELECT 'updated', meter_id, profile, ts FROM updated
+UNION ALL SELECT 'revised', meter_id, profile, ts FROM revised

@@ -1,1 +1,1 @@
-SELECT meter_id, at, bits FROM meter_status_word WHERE meter_id = ANY (%(meters)b::int[]) ORDER BY meter_id FOR UPDATE
+SELECT meter_id, at, read_at, bits FROM meter_status_word WHERE meter_id = ANY (%(meters)b::int[])

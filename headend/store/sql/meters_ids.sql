@@ -1,1 +1,0 @@
-SELECT name, id FROM meter WHERE name = ANY (%(name)b::text[])

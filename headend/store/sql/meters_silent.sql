@@ -1,0 +1,1 @@
+UPDATE meter SET state = 'silent' WHERE state = 'active' AND last_contact < %(before)s
