@@ -57,6 +57,7 @@ async def settle(connection: Connection, now: datetime, *, begins: datetime | No
     created = (await connection.execute(statement("meters_make"))).rowcount
     changed += await rows_of(connection, "installations_begin", {"newest": newest, "begins": begins})
     changed += await _give_segments(connection, newest)
+    await connection.execute(statement("listed_due"), {"changed": [meter for (meter,) in changed], "newest": newest})
     return created, len(set(changed)), listed
 
 

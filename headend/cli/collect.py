@@ -31,7 +31,7 @@ def collect(
     `--once` makes the jobs of all segments that are due and does them here. With names, a running daemon asks those
     meters at once, before whatever else it does; without a daemon, add --once to do it here.
 
-    Examples: `headend collect --once`, `headend collect --once --at 2026-01-02T00:40`, `headend collect m000017`
+    Example: `headend collect --once --at 2026-01-02T00:40`, or `headend collect m000017`
     """
     if not once and not meters:
         raise typer.BadParameter("say --once, or which meters")

@@ -23,7 +23,7 @@ def run(
     Whatever is not stored is still owed and asked again: it may be stopped, or killed, at any moment. Several nodes on
     one database share the work; roles say which of it a node does.
 
-    Examples: `headend run --config /etc/headend/headend.toml`, `headend run --role listen`
+    Example: `headend run --config /etc/headend/headend.toml`
     """
     from headend import daemon
     from headend.logs import configure_logs

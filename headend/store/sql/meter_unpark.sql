@@ -1,2 +1,7 @@
-UPDATE meter SET parked_at = NULL, parked_reason = NULL
-WHERE id = %(meter)s AND parked_at IS NOT NULL
+-- The meter is read again, and its segment is due now.
+WITH unparked AS (
+    UPDATE meter SET parked_at = NULL, parked_reason = NULL
+    WHERE id = %(meter)s AND parked_at IS NOT NULL
+    RETURNING segment_id
+)
+DELETE FROM schedule s USING unparked u WHERE s.segment_id = u.segment_id
