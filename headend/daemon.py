@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from headend.collect import Collector, Report
+from headend.garbage import look_seldom
 from headend.meter_types import MeterTypes
 from headend.settings import Settings
 from headend.store.database import edition, open_pool
@@ -180,4 +181,5 @@ def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on uvloop."""
     import uvloop
 
+    look_seldom()
     return uvloop.run(main())
