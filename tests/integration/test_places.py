@@ -131,6 +131,7 @@ async def test_a_retired_meter_is_left_alone_until_it_is_taken_back(connection: 
     await retire_meter(connection, "old", at=gone, last_reading=Decimal(7), now=NOW)
     assert await load_meters(connection) == []
     assert [meter.state async for meter in list_meters(connection, state="retired")] == ["retired"]
+    assert await asked(connection, b"SELECT starts_at, ends_at FROM owed_interval('2026-02-01Z')") == [(START, gone)]
     await record_contacts(connection, [Contact(1, NOW)])
     assert await take(connection, OLD.replace("T1", "T2")) == Imported(unchanged=1)
     for act, told in (
