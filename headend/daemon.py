@@ -23,8 +23,10 @@ from headend.collection.jobs import Jobs
 from headend.collection.locks import MeterLocks
 from headend.collection.planning import Planner, Wanted
 from headend.collection.tasks import TASKS
+from headend.garbage import look_seldom
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
+from headend.push import open_listener
 from headend.registry import find_meter
 from headend.settings import Settings
 from headend.spool.spool import Spool, open_spool
@@ -237,6 +239,8 @@ async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event) -> None:
         parts["worker"] = lambda: ready.jobs.work(
             segments_at_once=collection.segments_at_once, reserved=collection.reserved_jobs
         )
+    if "listen" in roles and (ready.settings.push.listen or ready.settings.push.mqtt_host):
+        parts["listener"] = lambda: _listen(ready, stop)
     tasks = [asyncio.create_task(_kept_up(name, part, stop), name=name) for name, part in parts.items()]
     try:
         ends = asyncio.create_task(stop.wait())
@@ -259,6 +263,13 @@ async def _tick(ready: Engine, stop: asyncio.Event) -> None:
     while not stop.is_set():
         await ready.dispatch()
         await _sleep(stop, ready.settings.collection.tick_s)
+
+
+async def _listen(ready: Engine, stop: asyncio.Event) -> None:
+    """Take in pushes."""
+    of = ready.settings.push
+    async with open_listener(of, ready.pool, ready.vault, ready.types, ready.intake, ready.spool, clock=ready.clock):
+        await stop.wait()
 
 
 async def _kept_up(name: str, part: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
@@ -313,6 +324,7 @@ def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on uvloop."""
     import uvloop
 
+    look_seldom()
     return uvloop.run(main())
 
 

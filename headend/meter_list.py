@@ -140,20 +140,35 @@ class MeterList:
                 self.fault(line, column, "is empty: fill it in")
             return None
         try:
-            if len(text) > _MAX_TEXT:
-                raise SettingsError(f"is longer than {_MAX_TEXT} characters")
-            if column == "meter_type":
-                return known_type(text, self._types)
-            if column == "commissioned_at":
-                name = row.get("meter_type", "")
-                return _moment(text, self._types[name].zone if name in self._types else "UTC")
-            return _PARSERS.get(column, str)(text)
+            return _parsed(column, text, row.get("meter_type", ""), self._types)
         except SettingsError as error:
             self.fault(line, column, str(error))
             return None
 
 
-def known_type(text: str, meter_types: Mapping[str, MeterType]) -> str:
+def entry_of(cells: Mapping[str, str], meter_types: Mapping[str, MeterType]) -> Entry:
+    """A change of one meter from cells by column, `name` among them. SettingsError names the column."""
+    values: dict[str, Any] = {}
+    for column, text in cells.items():
+        try:
+            values[column] = _parsed(column, text, cells.get("meter_type", ""), meter_types)
+        except SettingsError as error:
+            raise error.at(asked=column) from None
+    return Entry(line=1, **values)
+
+
+def _parsed(column: str, text: str, name: str, meter_types: Mapping[str, MeterType]) -> object:
+    """What a filled cell says; `name`: of the row's meter type, in whose zone times are."""
+    if len(text) > _MAX_TEXT:
+        raise SettingsError(f"is longer than {_MAX_TEXT} characters")
+    if column == "meter_type":
+        return _known_type(text, meter_types)
+    if column == "commissioned_at":
+        return _moment(text, meter_types[name].zone if name in meter_types else "UTC")
+    return _PARSERS.get(column, str)(text)
+
+
+def _known_type(text: str, meter_types: Mapping[str, MeterType]) -> str:
     """The name itself; SettingsError when there is no such meter type, or none of its quirks has that name."""
     try:
         meter_types[text]

@@ -26,10 +26,6 @@ class MeterTypes(Mapping[str, MeterType]):
             self._types[loaded.name] = loaded
             self._sources[loaded.name] = str(file)
 
-    def of(self, name: str, maker: str, firmware: str) -> MeterType:
-        """The type of a meter with this nameplate; KeyError where there is none of the name."""
-        return self[with_quirks(name, maker, firmware)]
-
     def __getitem__(self, name: str) -> MeterType:
         """Also `name+quirk`. SettingsError for a quirk that is none of the type."""
         if name in self._types:

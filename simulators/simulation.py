@@ -74,10 +74,12 @@ class Simulation:
         return [AnswerKey(self.fleet, one, self.world, of_types[one.name]) for one in self.meter_types]
 
     def write_registry(self, stream: TextIO, address_of: Callable[[Identity], str]) -> None:
-        """The meter list that the registry imports, keys and all."""
+        """The meter list that the registry imports, keys and all, with feeder and transformer."""
         suites = {one.name: suite_of(one) for one in self.meter_types}
         rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(REGISTRY_COLUMNS)
+        rows.writerow((*REGISTRY_COLUMNS, "feeder", "transformer"))
         for identity in self.fleet:
             name = self.type_of[identity.index].name
-            rows.writerow(self.fleet.registered(identity, address_of(identity), name, suites[name]))
+            _, feeder, transformer, _ = self.world.topology.path(identity.index)
+            registered = self.fleet.registered(identity, address_of(identity), name, suites[name])
+            rows.writerow((*registered, feeder, transformer))

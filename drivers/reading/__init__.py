@@ -14,6 +14,7 @@ from drivers.reading.listed import listed_profiles
 from drivers.reading.load import LoadPart, read_load
 from drivers.reading.opening import association_of, check_serial, read_invocation_counter
 from drivers.reading.profile import Buffer, read_profile
+from drivers.reading.push_lists import read_push_lists
 from drivers.reading.reader import Reader
 from drivers.reading.status_word import StatusWordReading, read_status_word
 from drivers.reading.values import ProfileRows, ValueColumn, read_values
@@ -43,6 +44,7 @@ __all__ = [
     "read_layout",
     "read_load",
     "read_profile",
+    "read_push_lists",
     "read_status_word",
     "read_values",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,7 +17,6 @@ import structlog
 from drivers.push.listener import PushListener
 from drivers.push.reception import Limits
 from headend.intake import Intake
-from headend.meter_types import MeterTypes
 from headend.push.arrivals import Arrivals
 from headend.push.discovered import Quarantine
 from headend.push.meters import KnownMeters
@@ -28,6 +27,7 @@ from headend.spool.spool import Spool
 from headend.store.database import Pool
 from headend.vault import Vault
 from profiles.errors import HeadEndError
+from profiles.meter_type import MeterType
 
 STOP_S: Final = 10.0
 """The longest that the end may wait for what is in the line."""
@@ -73,7 +73,7 @@ async def open_listener(
     settings: Push,
     pool: Pool,
     vault: Vault,
-    types: MeterTypes,
+    types: Mapping[str, MeterType],
     intake: Intake,
     spool: Spool,
     *,
@@ -106,7 +106,7 @@ def _line(
     settings: Push,
     pool: Pool,
     vault: Vault,
-    types: MeterTypes,
+    types: Mapping[str, MeterType],
     intake: Intake,
     spool: Spool,
     clock: Callable[[], datetime],

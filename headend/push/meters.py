@@ -20,7 +20,7 @@ from drivers.credentials import CounterRange, Credentials
 from drivers.dlms.security import Key
 from drivers.push import PushingMeter, PushPolicy
 from drivers.reading import Layout
-from headend.meter_types import MeterTypes
+from headend.meter_types import with_quirks
 from headend.push.allowance import Allowance
 from headend.push.senders import Claim
 from headend.store.counters import client_title, reserve
@@ -81,7 +81,7 @@ class KnownMeters:
     """Finds meters by what pushes claim; `await` it from one task at a time."""
 
     def __init__(
-        self, pool: Pool, vault: Vault, types: MeterTypes, *, most: int, for_s: float, per_minute: float
+        self, pool: Pool, vault: Vault, types: Mapping[str, MeterType], *, most: int, for_s: float, per_minute: float
     ) -> None:
         """Up to `most` claims are held for `for_s` seconds; a meter has `per_minute` readings, and as many alarms."""
         self._pool = pool
@@ -177,7 +177,7 @@ class KnownMeters:
         self, one: _Registered, keys: Mapping[KeyType, StoredKey], layouts: Mapping[str, Layout]
     ) -> KnownMeter | None:
         try:
-            meter_type = self._types.of(one.meter_type, one.maker, one.firmware)
+            meter_type = self._types[with_quirks(one.meter_type, one.maker, one.firmware)]
         except KeyError:
             log.error("meter_type_unknown", meter=one.name, meter_type=one.meter_type)
             return None

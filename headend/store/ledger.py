@@ -45,7 +45,7 @@ async def owed(
     lookback: timedelta | None = None,
     max_ranges: int = MAX_RANGES,
     near: timedelta = NEAR,
-    margin: bool = False,
+    margin: bool = True,
 ) -> list[Owed]:
     """What these meters owe of the block load or daily load profile; meters that owe nothing are left out.
 

@@ -217,6 +217,7 @@ def test_help_starts_at_once_and_every_command_teaches_by_an_example(terminal: T
         assert re.search(rf"^  {command} ", shown, re.MULTILINE)
     for command in (
         *(["demo"], ["run"], ["read"], ["simulate"], ["status"], ["db", "migrate"], ["vault", "init"]),
-        *(["meters", "import"], ["meters", "list"], ["meters", "unpark"]),
+        *(["meters", "import"], ["meters", "list"], ["meters", "show"], ["meters", "set"], ["meters", "replace"]),
+        *(["meters", "retire"], ["meters", "park"], ["meters", "unpark"]),
     ):
         assert f"Example: headend {' '.join(command)}" in terminal.run(*command, "--help").stdout.replace("`", "")

@@ -21,6 +21,7 @@ from drivers.dlms.apdu import DataNotification
 from drivers.dlms.security import GeneralProtection, Key, Parties
 from drivers.dlms.wrapper import wrap
 from drivers.reading import Layout
+from headend.garbage import look_seldom
 from headend.intake import Intake
 from headend.logs import configure_logs
 from headend.meter_types import MeterTypes
@@ -104,6 +105,7 @@ async def _sent(listening: Listening, slots: list[list[bytes]], file: Path) -> N
 
 async def test_a_push_costs_the_collector_little_cpu(timescale_dsn: str, tmp_path: Path) -> None:
     configure_logs("warning", "console")
+    look_seldom()  # as the daemon does
     meters = [Pushing(number) for number in range(1, METERS + 1)]
     vault = Vault(Kek(secrets.token_bytes(32)))
     await _register(timescale_dsn, meters, vault)

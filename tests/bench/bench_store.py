@@ -1,4 +1,4 @@
-"""How fast intervals enter TimescaleDB: the writer's paths, what they are made of, and the limit.
+"""How fast intervals enter TimescaleDB: the store's paths, what they are made of, and the limit.
 
 One interval is one time stamp of one single-phase meter with 8 channels. All in one run, on a server with durable
 settings. "The limit" is psql's COPY of a prepared binary file into the empty table: the primary key is its cost. Rates
@@ -19,9 +19,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from headend.store.batch import Store
 from headend.store.database import Connection, Pool, borrow, connect, open_pool
+from headend.store.finished import Contact, Finished
 from headend.store.rows import FIXED, MeterIntervals, Rows, Source, copy_binary, microseconds, rows_of
-from headend.store.writer import Writer, Written
+from headend.store.writer import Written
 from profiles.intervals import IntervalBatch
 
 ROUNDS = 3
@@ -31,6 +33,7 @@ TOTAL = METERS * ROWS_A_METER
 PUSH_METERS, PUSH_SLOTS = 10_000, 4
 BEGIN = datetime(2026, 1, 4, 18, 30, tzinfo=UTC)
 """Monday in India; all of a push goes into one 7-day chunk."""
+NOW = BEGIN + timedelta(days=30)
 COLUMNS = (
     "voltage",
     "current",
@@ -41,7 +44,7 @@ COLUMNS = (
     "neutral_current",
     "meter_health",
 )
-Batch = Sequence[MeterIntervals]
+Batch = Sequence[Finished]
 RATES: dict[str, tuple[float, float]] = {}
 """By name, in the order of the tests: intervals a second, WAL octets an interval."""
 
@@ -51,12 +54,18 @@ def read(meter: int, slot: int, rows: int) -> MeterIntervals:
     values = {name: (meter * 7919 + (slot + n) * 104_729) * 31 % (10**6 + k) for k, name in enumerate(COLUMNS)}
     start = microseconds(BEGIN) + (slot + n) * 900_000_000
     batch = IntervalBatch(start, 900, np.zeros(rows, np.int32), values, {})
-    return MeterIntervals(meter, batch, BEGIN + timedelta(days=30), Source.SCHEDULED)
+    return MeterIntervals(meter, batch, NOW, Source.SCHEDULED)
+
+
+def sessions(reads: Sequence[MeterIntervals]) -> list[Finished]:
+    """Each of a meter that answered."""
+    return [Finished(Contact(item.meter_id, item.read_at), (item,)) for item in reads]
 
 
 READS = [read(meter, 0, ROWS_A_METER) for meter in range(1, METERS + 1)]
-BATCHES = [READS[at : at + BATCH_METERS] for at in range(0, METERS, BATCH_METERS)]
-ROWS = [rows_of(batch) for batch in BATCHES]
+PARTS = [READS[at : at + BATCH_METERS] for at in range(0, METERS, BATCH_METERS)]
+BATCHES = [sessions(part) for part in PARTS]
+ROWS = [rows_of(part) for part in PARTS]
 FIELDS = sql.SQL(", ").join(map(sql.Identifier, [*(name for name, _ in FIXED), *ROWS[0].names]))
 
 
@@ -75,8 +84,8 @@ async def pool(timescale_dsn: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture
-def writer(pool: Pool) -> Writer:
-    return Writer(pool, "apache")
+def store(pool: Pool) -> Store:
+    return Store(pool, "apache")
 
 
 async def measure(
@@ -90,7 +99,7 @@ async def measure(
     best, wal = 0.0, 0.0
     for _ in range(ROUNDS):
         async with borrow(pool) as connection:
-            await connection.execute("TRUNCATE interval_reading, watermark")
+            await connection.execute("TRUNCATE interval_reading, watermark, meter_day")
         await before()
         async with borrow(pool) as connection:
             await connection.execute("CHECKPOINT")
@@ -124,10 +133,10 @@ async def copy(pool: Pool, rows: Sequence[Rows]) -> None:
                         await into.write(octets)
 
 
-async def write(writer: Writer, batches: Sequence[Batch], expected: Written) -> None:
+async def write(store: Store, batches: Sequence[Batch], expected: Written) -> None:
     written = Written()
     for batch in batches:
-        written += await writer.write(batch)
+        written += await store.write(batch, NOW)
     assert written == expected
 
 
@@ -165,39 +174,39 @@ async def test_straight_copy_by_two_connections(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("repeats", [0, 1, 100])
-async def test_the_writer(pool: Pool, writer: Writer, repeats: int) -> None:
+async def test_the_store(pool: Pool, store: Store, repeats: int) -> None:
     again = METERS * repeats // 100
     stored = Written(inserted=TOTAL - again * ROWS_A_METER, unchanged=again * ROWS_A_METER)
 
     async def before() -> None:
         if again:
-            await writer.write(READS[:: METERS // again])
+            await store.write(sessions(READS[:: METERS // again]), NOW)
 
-    name = f"the writer, {repeats} % repeats"
-    await measure(pool, name, TOTAL, lambda: write(writer, BATCHES, stored), before)
+    name = f"the store, {repeats} % repeats"
+    await measure(pool, name, TOTAL, lambda: write(store, BATCHES, stored), before)
 
 
-async def test_the_writer_by_two_connections(pool: Pool, writer: Writer) -> None:
+async def test_the_store_by_two_connections(pool: Pool, store: Store) -> None:
     async def work() -> None:
         half = Written(inserted=TOTAL // 2)
-        await asyncio.gather(write(writer, BATCHES[::2], half), write(writer, BATCHES[1::2], half))
+        await asyncio.gather(write(store, BATCHES[::2], half), write(store, BATCHES[1::2], half))
 
-    await measure(pool, "the writer, 0 % repeats, two connections", TOTAL, work, nothing)
+    await measure(pool, "the store, 0 % repeats, two connections", TOTAL, work, nothing)
 
 
-async def test_the_writer_with_everything_through_staging(pool: Pool, writer: Writer) -> None:
+async def test_the_store_with_everything_through_staging(pool: Pool, store: Store) -> None:
     async def before() -> None:
         """A row of every meter in the batch's time range sends the meter's other rows through staging."""
-        await writer.write([read(meter, ROWS_A_METER // 2, 1) for meter in range(1, METERS + 1)])
+        await store.write(sessions([read(meter, ROWS_A_METER // 2, 1) for meter in range(1, METERS + 1)]), NOW)
 
     stored = Written(inserted=TOTAL - METERS, unchanged=METERS)
     await measure(
-        pool, "the writer, new rows, all through staging", TOTAL, lambda: write(writer, BATCHES, stored), before
+        pool, "the store, new rows, all through staging", TOTAL, lambda: write(store, BATCHES, stored), before
     )
 
 
-@pytest.mark.parametrize("by", ["straight binary COPY", "the writer"])
-async def test_push_order(pool: Pool, writer: Writer, by: str) -> None:
+@pytest.mark.parametrize("by", ["straight binary COPY", "the store"])
+async def test_push_order(pool: Pool, store: Store, by: str) -> None:
     """All meters of one slot, slot by slot, into the chunk that holds their day so far; a checkpoint before each."""
     for at in range(1, PUSH_METERS, 500):
         await copy(pool, [rows_of([read(meter, 0, 96) for meter in range(at, at + 500)])])
@@ -207,13 +216,13 @@ async def test_push_order(pool: Pool, writer: Writer, by: str) -> None:
     best, wal = 0.0, 0.0
     for slot in range(96, 96 + PUSH_SLOTS):
         batch = [read(meter, slot, 1) for meter in range(1, PUSH_METERS + 1)]
-        rows = rows_of(batch)
+        finished, rows = sessions(batch), rows_of(batch)
         async with borrow(pool) as connection:
             await connection.execute("CHECKPOINT")
             first = await position(connection)
         begun = time.perf_counter()
-        if by == "the writer":
-            await write(writer, [batch], Written(inserted=PUSH_METERS))
+        if by == "the store":
+            await write(store, [finished], Written(inserted=PUSH_METERS))
         else:
             await copy(pool, [rows])
         best = max(best, PUSH_METERS / (time.perf_counter() - begun))
@@ -237,10 +246,10 @@ async def test_insert_by_executemany(pool: Pool) -> None:
     await measure(pool, "INSERT by executemany", len(rows), work, nothing)
 
 
-def test_the_writer_reaches_half_of_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_store_reaches_half_of_the_limit(capsys: pytest.CaptureFixture[str]) -> None:
     limit = RATES["COPY of a prepared file by psql (the limit)"][0]
     with capsys.disabled():
         print(f"\n{'':50}{'intervals/s':>14}{'of the limit':>14}{'WAL octets':>12}")
         for name, (rate, wal) in RATES.items():
             print(f"{name:50}{rate:14,.0f}{rate / limit:13.1%}{wal:12,.0f}")
-    assert RATES["the writer, 0 % repeats"][0] >= limit / 2
+    assert RATES["the store, 0 % repeats"][0] >= limit / 2

@@ -15,11 +15,12 @@ from psycopg.rows import dict_row
 
 from drivers.address import parse_address
 from drivers.credentials import CounterRange
-from drivers.reading import Layout, read_layout
+from drivers.reading import Layout, read_layout, read_push_lists
 from drivers.session import open_session
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
 from headend.push import Listening, open_listener
+from headend.push.meters import LIST_OF
 from headend.registry import import_meters
 from headend.settings import Push
 from headend.spool.spool import Spool, open_spool
@@ -99,16 +100,20 @@ class Town:
             )
             cursor = await connection.execute("SELECT name, id FROM meter")
             ids = dict(await cursor.fetchall())
-            layouts = {ids[meter.identity.name]: await self._layout(meter) for meter in self.meters}
-            await save_layouts(connection, layouts, "block_load", NOW)
+            for meter in self.meters:
+                for name, layout in (await self._layouts(meter)).items():
+                    await save_layouts(connection, {ids[meter.identity.name]: layout}, name, NOW)
 
-    async def _layout(self, meter: SimulatedMeter) -> Layout:
+    async def _layouts(self, meter: SimulatedMeter) -> dict[str, Layout]:
+        """Of the block load profile, and of what it pushes."""
         kind = meter.meter_type.associations["utility_setting"]
         credentials = meter.client_credentials(kind, TITLE, self._counters)
         address = parse_address(f"tcp://{meter.identity.host}:{self.server.port}?timeout=10")
         title = meter.identity.system_title
         async with open_session(address, meter.meter_type, kind, credentials, server_title=title) as session:
-            return await read_layout(session, meter.meter_type.profiles["block_load"])
+            lists = await read_push_lists(session, meter.meter_type)
+            pushed = {LIST_OF + name: Layout(objects, {}, 0) for name, objects in lists.items()}
+            return {"block_load": await read_layout(session, meter.meter_type.profiles["block_load"]), **pushed}
 
     @asynccontextmanager
     async def headend(

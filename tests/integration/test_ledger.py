@@ -30,7 +30,9 @@ async def slots_owed(
     connection: Connection, meter: int, now: int, *, profile: Profile = PROFILE, max_ranges: int = 1000, near: int = 0
 ) -> list[tuple[int, int]]:
     """Ranges that a meter owes at slot `now`, in slots from MIDNIGHT."""
-    found = await owed(connection, [meter], profile, MIDNIGHT + now * SLOT, max_ranges=max_ranges, near=near * SLOT)
+    found = await owed(
+        connection, [meter], profile, MIDNIGHT + now * SLOT, max_ranges=max_ranges, near=near * SLOT, margin=False
+    )
     assert len(found) <= 1
     ranges = found[0].ranges if found else ()
     return [(int((first - MIDNIGHT) / SLOT), int((until - MIDNIGHT) / SLOT)) for first, until in ranges]
@@ -70,6 +72,14 @@ async def test_near_gaps_are_asked_as_one(
     await writer.write([reading(meters[0], slot, {"voltage": [1]}) for slot in (1, 3, 4, 5, 7)])
     assert await slots_owed(connection, meters[0], 9, near=1) == [(0, 3), (6, 9)]
     assert await slots_owed(connection, meters[0], 9, near=3) == [(0, 9)]
+
+
+async def test_gaps_before_stored_rows_are_asked_with_a_slot_more_on_each_side(
+    writer: Writer, connection: Connection, meters: list[int], reading: Reading
+) -> None:
+    await writer.write([reading(meters[0], slot, {"voltage": [1]}) for slot in (*range(4), *range(6, 40), 45)])
+    [found] = await owed(connection, meters[:1], PROFILE, MIDNIGHT + 60 * SLOT)
+    assert found.ranges == ((MIDNIGHT + 3 * SLOT, MIDNIGHT + 7 * SLOT), (MIDNIGHT + 39 * SLOT, MIDNIGHT + 60 * SLOT))
 
 
 async def test_of_many_gaps_the_widest_separations_stay(

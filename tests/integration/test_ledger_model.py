@@ -156,7 +156,7 @@ class World:
 
     async def cover(self, model: Model) -> None:
         """A complete read of what is owed, as the collector asks for it, or of any stretch."""
-        known = await owed(self.connection, [model.meter_id], PROFILE, self.now, margin=True)
+        known = await owed(self.connection, [model.meter_id], PROFILE, self.now)
         model.owed(self.at)
         if known and self.chance.random() < 0.7:
             start, end = (int((moment - ORIGIN) / QUARTER) for moment in self.chance.choice(known[0].ranges))
@@ -190,6 +190,7 @@ class World:
         found = await owed(
             self.connection, [model.meter_id for model in self.models], PROFILE, self.now, max_ranges=10_000,
             near=timedelta(0),
+            margin=False,
         )  # fmt: skip
         ranges = {item.meter_id: item.ranges for item in found}
         for model in self.models:

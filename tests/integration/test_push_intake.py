@@ -122,6 +122,25 @@ async def test_every_cover_that_a_type_lets_in_is_opened_and_what_is_not_proven_
         assert sum(len(one.events) + len(one.profiles) for one in told.values()) == 1, "found by where it calls from"
 
 
+async def test_a_list_that_only_the_meter_knows_is_read_by_its_push_setup(postgres_dsn: str, tmp_path: Path) -> None:
+    async with town(postgres_dsn, meters=2, meter_type="is15959-ltct") as place:
+        assert not place.meter_type.pushes["block_load"].columns
+        await place.register()
+        async with place.headend(tmp_path):
+            for meter in place.meters:
+                await place.send(meter, push(meter, "block_load"))
+                await place.send(meter, push(meter, "daily_load"))
+                await place.send(meter, push(meter, "instant"))
+            await place.kept(6)
+            profiles = Counter(row.profile for one in place.store.given for row in one.profiles)
+        assert profiles == {"daily_load": 2, "instantaneous": 2}
+        rows = await place.ask("SELECT ts, voltage_l1, quality FROM interval_reading")
+        assert [(row["ts"], row["quality"]) for row in rows] == [(LAST_BLOCK, 0)] * 2
+        assert all(row["voltage_l1"] for row in rows)
+        kept = await place.ask('SELECT profile, "values" FROM profile_reading ORDER BY profile')
+        assert all("?" not in key for row in kept for key in row["values"])
+
+
 async def test_what_is_pushed_twice_is_stored_once_and_confirmed_both_times(dsn: str, tmp_path: Path) -> None:
     confirming = (TYPE_FILES / "is15959-1ph.toml").read_text().replace("confirmed = false", "confirmed = true")
     file = tmp_path / "is15959-1ph.toml"

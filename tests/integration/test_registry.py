@@ -10,7 +10,7 @@ import pytest
 
 from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout
-from headend.meter_types import MeterTypes
+from headend.meter_types import MeterTypes, with_quirks
 from headend.registry import Imported, find_meter, import_meters, load_meters, park, record_contacts, unpark
 from headend.store.database import Connection
 from headend.store.finished import Contact
@@ -83,7 +83,7 @@ async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection,
     assert await import_meters(connection, [HEADER, other], types, vault, now=NOW) == Imported(created=1, keys=2)
     found = [(meter.meter_type, meter.interval_s) for meter in await load_meters(connection)]
     assert found == [("is15959-1ph+no-release+entry-only", 900)] * 2 + [("is15959-own+no-release", 1800)]
-    assert types.of("is15959-own", "Allied Engineering", "V1").quirks == ("allied-push-cover",)
+    assert types[with_quirks("is15959-own", "Allied Engineering", "V1")].quirks == ("allied-push-cover",)
     for wrong, words in (
         ("+haste", "line 2, meter_type: there is no quirk 'haste'"),
         ("x+entry-only", "no meter type 'is15959-1phx+entry-only'"),
