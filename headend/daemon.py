@@ -154,6 +154,8 @@ async def engine(
     pool = await open_pool(dsn, connections=settings.database.connections)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(pool)
+        async with borrow(pool) as connection:
+            await vault.check(connection)
         store = Store(pool, edition)
         spool = await stack.enter_async_context(open_spool(**settings.spool.model_dump()))
         intake = Intake(store, spool, clock=clock)

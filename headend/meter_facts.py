@@ -13,7 +13,7 @@ from itertools import groupby
 from psycopg.rows import TupleRow
 
 from headend.listed import rows_of
-from headend.meter_types import MeterTypes
+from headend.meter_types import MeterTypes, with_quirks
 from headend.places import Installation, installations
 from headend.registry import Meter, find_meter
 from headend.store.database import Connection, store_errors
@@ -107,7 +107,7 @@ async def load_facts(connection: Connection, name: str, meter_types: MeterTypes,
 def _quirks(meter: Meter, known: Collected, meter_types: MeterTypes) -> tuple[str, ...]:
     """None of a type whose file is gone."""
     try:
-        return meter_types.of(meter.meter_type, known.maker, known.firmware).quirks
+        return meter_types[with_quirks(meter.meter_type, known.maker, known.firmware)].quirks
     except (KeyError, SettingsError):
         return ()
 

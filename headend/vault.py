@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import os
 import secrets
@@ -149,6 +150,14 @@ class Vault:
             material = self._decrypt(meter_id, key_type, version, kek_id, nonce, ciphertext)
             found.setdefault(meter_id, {})[key_type] = StoredKey(key_id, meter_id, key_type, version, material)
         return found
+
+    async def check(self, connection: Connection) -> None:
+        """See that this key-encryption key is that of the stored keys. Raises SettingsError, StoreError."""
+        async with store_errors():
+            row = await (await connection.execute(statement("keys_any"))).fetchone()
+        if row is not None:
+            with contextlib.suppress(SecurityError):  # altered: its own meter's fault
+                await self.get(connection, [row[0]])
 
     async def put(self, connection: Connection, keys: Sequence[NewKey], *, state: State = "active") -> int:
         """Store keys, at most one a meter and type, as the next version; the version before is kept as `retired`.

@@ -108,6 +108,8 @@ class _Segment:
     """Meters one after the other that could not be reached."""
     reached: bool = False
     reason: str = ""
+    left_out: int = 0
+    """Meters that were not begun."""
 
     @property
     def down(self) -> bool:
@@ -212,12 +214,10 @@ class Collector:
                 cursor = await connection.execute(statement("segment_up"), {"segment": segment_id})
                 if await cursor.fetchone() is not None:
                     log.info("segment_up", segment=name)
-            if report.again:
-                again = {
-                    "segment": segment_id,
-                    "at": self._clock() + timedelta(seconds=self._settings.retry_after_s),
-                    "tasks": sorted(wanted.tasks),
-                }
+            if report.again or segment.left_out:
+                wait = 0 if segment.left_out else self._settings.retry_after_s
+                at = self._clock() + timedelta(seconds=wait)
+                again = {"segment": segment_id, "at": at, "tasks": sorted(wanted.tasks)}
                 await connection.execute(statement("segment_again"), again)
 
     async def _down(self, segment_id: int, name: str, wanted: Wanted, reason: str) -> None:
@@ -248,6 +248,7 @@ class Collector:
             async with segment.places, self.pace.place():
                 if self._stopping or segment.down:
                     if error is None:
+                        segment.left_out += 1
                         return
                     over = True
                 else:

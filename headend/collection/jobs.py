@@ -26,9 +26,10 @@ from profiles.errors import StoreError
 COLLECT: Final = "collect"
 ON_DEMAND: Final = "on_demand"
 """A queue with workers of its own: what somebody waits for overtakes every cycle."""
-STALE_S: Final = 30.0
+ALIVE_EVERY_S: Final = 2.0
+STALE_S: Final = 10.0
 """A worker that has not said for so long that it lives is dead; its jobs are done by others."""
-REAP_EVERY_S: Final = 15.0
+REAP_EVERY_S: Final = 5.0
 _AGAIN: Final = procrastinate.RetryStrategy(max_attempts=5, wait=10, linear_wait=20, retry_exceptions={StoreError})
 CONNECTIONS: Final = 4
 GRACE_S: Final = 20.0
@@ -96,6 +97,7 @@ class Jobs:
                 delete_jobs=DeleteJobCondition.ALWAYS,
                 shutdown_graceful_timeout=GRACE_S,
                 install_signal_handlers=False,
+                update_heartbeat_interval=ALIVE_EVERY_S,
                 stalled_worker_timeout=STALE_S,
             )
 
