@@ -23,7 +23,7 @@ from headend.store.profiles import write_profiles
 from headend.store.statements import statement
 from headend.store.transactions import Transactions
 from headend.store.windows import settle_pushes
-from headend.store.writer import Written, lock_meters, write_intervals
+from headend.store.writer import Written, check_years, lock_meters, write_intervals
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,7 @@ class Store:
         if not finished:
             return Written()
         items = [item for one in finished for item in one.readings]
+        check_years(items)
         return await self._transactions.run(items, lambda connection: write_batch(connection, finished, now=now))
 
 

@@ -69,6 +69,7 @@ class Writer:
         """
         if not items:
             return Written()
+        check_years(items)
 
         async def work(connection: Connection) -> Written:
             await lock_meters(connection, {item.meter_id for item in items})
@@ -96,9 +97,8 @@ async def lock_meters(connection: Connection, meters: Collection[int]) -> None:
 async def write_intervals(connection: Connection, items: Sequence[MeterIntervals], now: datetime | None) -> Written:
     """Intervals and their company, in the caller's transaction, which has locked their meters.
 
-    `now`: the days that they touch are counted; None: whoever calls sees to that.
+    Their years were checked. `now`: the days that they touch are counted; None: whoever calls sees to that.
     """
-    _check(items)
     written = Written()
     for part in rounds(items, lambda item: item.meter_id):
         rows = rows_of(part)
@@ -123,7 +123,8 @@ def rounds(items: Sequence[T], key: Callable[[T], Hashable]) -> list[list[T]]:
     return made
 
 
-def _check(items: Sequence[MeterIntervals]) -> None:
+def check_years(items: Sequence[MeterIntervals]) -> None:
+    """Raises StoreError for an interval that does not start in 2000 to 2099."""
     for item in items:
         start = item.batch.start
         if len(start) and not EARLIEST_US <= start[0] <= start[-1] < LATEST_US:
