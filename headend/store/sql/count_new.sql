@@ -1,7 +1,7 @@
 -- Adds rows that were not there before to the counts of their days, without a look at the rows beside them: that is
 -- right where all of the day stands on the grid of the meter's present period, and nothing of it is absent or expired.
 -- Answers with the days that have to be counted from their rows.
-WITH new AS (
+WITH new AS MATERIALIZED (
     SELECT n.meter_id, local_day(n.first, z.zone) AS day, n.first, n.until, n.period, n.intervals, n.within_8h,
            n.within_24h, z.zone
     FROM unnest(%(meters)b::int[], %(first)b::timestamptz[], %(until)b::timestamptz[], %(period)b::int[],
@@ -23,8 +23,10 @@ WITH new AS (
     JOIN meter m ON m.id = n.meter_id
     LEFT JOIN meter_day d ON d.meter_id = n.meter_id AND d.profile = 'block_load' AND d.day = n.day
     CROSS JOIN LATERAL (
+        -- OFFSET 0: worked out once a row, not once a mention.
         SELECT greatest(day_start(n.day, n.zone), first_slot('block_load', m.commissioned_at, m.interval_s, n.zone)) AS begins,
                day_start(n.day + 1, n.zone) AS ends
+        OFFSET 0
     ) b
 ), judged AS (
     SELECT p.*, extract(epoch FROM counted_until - begins)::int / period AS due
