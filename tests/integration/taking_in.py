@@ -19,10 +19,11 @@ from headend.intake import Intake
 from headend.logs import configure_logs
 from headend.spool.spool import Spool, open_spool
 from headend.store import database
+from headend.store.batch import Store
 from headend.store.database import Connection, Edition, Pool, edition, open_pool
 from headend.store.finished import Contact, Finished
 from headend.store.rows import MeterIntervals, Source, microseconds
-from headend.store.writer import Writer, Written
+from headend.store.writer import Written
 from profiles.intervals import IntervalBatch
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,15 +33,15 @@ TOGETHER = 50
 """Put by the process before it asks whether they are durable."""
 
 
-class TellingStore:
-    """The store, as far as intervals go, which also remembers what was written, in its order."""
+class TellingStore(Store):
+    """The store, which also remembers what was written, in its order."""
 
     def __init__(self, pool: Pool, edition: Edition) -> None:
-        self._writer = Writer(pool, edition)
+        super().__init__(pool, edition)
         self.written: list[Finished] = []
 
     async def write(self, finished: Sequence[Finished], now: datetime) -> Written:
-        written = await self._writer.write([each for one in finished for each in one.readings])
+        written = await super().write(finished, now)
         self.written += finished
         return written
 
