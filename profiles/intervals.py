@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiles.channels import CHANNELS, COLUMNS, NO_UNIT, VAH, WH, Channel, V
-from profiles.datetimes import SECOND_US, all_later, instants
+from profiles.datetimes import SECOND_US, Instants, all_later, instants
 from profiles.errors import ProtocolError
 from profiles.meter_type import MeterType, Profile
 from profiles.objects import AttributeRef, CaptureObject, Obis, ScalerUnit
@@ -67,7 +67,8 @@ class Extra:
     """A captured value without a column, or beside one that could not hold it whole.
 
     `start_us`: the interval, µs since 1970 UTC. `value`: the number, scaled and exact, in `unit` (Blue Book enum); None
-    for what is no number. `raw`: the cell's A-XDR octets.
+    for what is no number. `raw`: the cell's A-XDR octets. `time_us`: what they mean where they are a date-time, as
+    `start_us`.
     """
 
     start_us: int
@@ -77,6 +78,7 @@ class Extra:
     value: Decimal | None
     unit: int | None
     raw: bytes
+    time_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def intervals(
     clock = _clock_column(table, meter_type)
     stamps = _stamps(table, clock, profile, meter_type, interval_s)
     reasons = _disbelief(stamps, interval_s, now + timedelta(seconds=meter_type.drift_allowed_s), earliest)
-    rows = _rows(table, clock, stamps, scalers, profile)
+    rows = _rows(table, clock, stamps, scalers, profile, meter_type)
     believed = np.flatnonzero(reasons == 0)
     order = believed[np.argsort(stamps.start[believed], kind="stable")]
     return _batch(rows, order, interval_s, tuple(_suspects(table, clock, reasons)))
@@ -214,7 +216,8 @@ def _suspects(table: ProfileTable, clock: int, reasons: NDArray[np.int8]) -> Ite
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Raw:
-    """A column of which some rows (`mask`; None: all) are kept as extras; `source`: the row whose cell counts."""
+    """A column of which some rows (`mask`; None: all) are kept as extras; `source`: the row whose cell counts.
+    `times`: of a column of date-times, before `source` is followed."""
 
     column: int
     captured: CaptureObject
@@ -222,6 +225,7 @@ class _Raw:
     mask: NDArray[np.bool_] | None
     source: NDArray[np.int64]
     null: NDArray[np.bool_] | None
+    times: Instants | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,7 +240,9 @@ class _Rows:
     raw: list[_Raw]
 
 
-def _rows(table: ProfileTable, clock: int, stamps: _Stamps, scalers: Scalers, profile: Profile) -> _Rows:
+def _rows(
+    table: ProfileTable, clock: int, stamps: _Stamps, scalers: Scalers, profile: Profile, meter_type: MeterType
+) -> _Rows:
     quality = np.zeros(table.rows, np.int32)
     quality[stamps.suspect] |= Quality.CLOCK_SUSPECT
     quality[stamps.inferred] |= Quality.STAMP_INFERRED
@@ -244,6 +250,7 @@ def _rows(table: ProfileTable, clock: int, stamps: _Stamps, scalers: Scalers, pr
     for column, captured in enumerate(table.capture_objects):
         if column != clock:
             _add_column(rows, column, captured, scalers.get((captured.class_id, captured.obis, 2)), profile)
+    rows.raw[:] = [_with_times(one, table, profile, meter_type) for one in rows.raw]
     _mark_zero_filled(rows)
     return rows
 
@@ -272,6 +279,14 @@ def _add_column(rows: _Rows, column: int, captured: CaptureObject, scaler: Scale
     inexact = _mark_inexact(rows.quality, scaled)
     if inexact is not None:
         rows.raw.append(_Raw(column, captured, scaler, inexact, source, null))
+
+
+def _with_times(raw: _Raw, table: ProfileTable, profile: Profile, meter_type: MeterType) -> _Raw:
+    documented = any(one.date_time and one.captured[:3] == raw.captured[:3] for one in profile.columns)
+    if raw.captured.data_index or not (raw.captured.is_date_time or documented):
+        return raw
+    octets = _date_times(table.columns[raw.column], table.rows)
+    return replace(raw, times=instants(octets, meter_type.zone, meter_type.deviation))
 
 
 def _channel(captured: CaptureObject, scaler: ScalerUnit | None) -> Channel | None:
@@ -372,8 +387,8 @@ def _extras(rows: _Rows, order: NDArray[np.int64]) -> Iterator[Extra]:
             octets = rows.table.cell_octets(source, raw.column)
             key = (int(rows.start[row]), *raw.captured[:3])
             unit = raw.scaler.unit if raw.scaler else None
+            time_us = int(raw.times.utc[source]) if raw.times is not None and raw.times.ok[source] else None
             # Several columns may hold parts of one attribute: their octets then stand together.
-            found[key] = (
-                Extra(*key, None, None, found[key].raw + octets) if key in found else Extra(*key, value, unit, octets)
-            )
+            whole = Extra(*key, value, unit, octets, time_us)
+            found[key] = Extra(*key, None, None, found[key].raw + octets) if key in found else whole
     yield from found.values()

@@ -75,6 +75,11 @@ class CaptureObject(NamedTuple):
     attribute: int
     data_index: int = 0
 
+    @property
+    def is_date_time(self) -> bool:
+        """Whether it is the time of a clock, or that of an extended register's value, by its class."""
+        return (self.class_id, self.attribute) in ((8, 2), (4, 5))
+
     def __str__(self) -> str:
         return f"{self.class_id}/{self.obis}/{self.attribute}"
 

@@ -25,8 +25,7 @@ _BLOCKS: Final = 32
 _MOST_OCTETS: Final = 64 * 1024
 _RESPONSE_OCTETS: Final = 16
 """Of a get-response around its data, the array's own header included."""
-_CLOCK, _TIME = 8, 2
-_EXTENDED_REGISTER, _CAPTURE_TIME = 4, 5
+_CLOCK: Final = 8
 _DATE_TIME_OCTETS: Final = 14
 _LARGEST_NUMBER: Final = 9
 _DEVIATION: Final = 9
@@ -35,13 +34,8 @@ _DEVIATION: Final = 9
 
 def row_octets(captured: tuple[CaptureObject, ...]) -> int:
     """What a row may take while none was seen: numbers as large as they get."""
-    times = sum(is_date_time(one) for one in captured)
+    times = sum(one.is_date_time for one in captured)
     return 4 + times * _DATE_TIME_OCTETS + (len(captured) - times) * _LARGEST_NUMBER
-
-
-def is_date_time(captured: CaptureObject) -> bool:
-    """Whether a column is the time of a clock or of a value, by its class."""
-    return (captured.class_id, captured.attribute) in ((_CLOCK, _TIME), (_EXTENDED_REGISTER, _CAPTURE_TIME))
 
 
 def rows_at_once(association: Association, octets: int) -> int:

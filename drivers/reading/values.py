@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from drivers.reading.layout import Layout, is_value
 from drivers.reading.profile import Buffer
-from drivers.reading.selection import is_date_time
 from profiles.classes import attribute_name
 from profiles.datetimes import instants
 from profiles.intervals import Quality
@@ -58,9 +57,7 @@ class ValueColumn:
     @property
     def name(self) -> str:
         """In English, with the attribute where it is not the value; the OBIS code where that has no name."""
-        name = obis_name(self.captured.obis) or str(self.captured.obis)
-        beside = "" if self.captured.attribute == 2 else attribute_name(self.captured.class_id, self.captured.attribute)
-        return f"{name} {beside}".rstrip()
+        return captured_name(AttributeRef(*self.captured[:3]))
 
     @property
     def known(self) -> Mask:
@@ -115,6 +112,13 @@ class ProfileRows:
         return replace(self, columns=columns, quality=self.quality[rows], source=self.source[rows])
 
 
+def captured_name(reference: AttributeRef) -> str:
+    """In English, with the attribute where it is not the value; the OBIS code where that has no name."""
+    name = obis_name(reference.obis) or str(reference.obis)
+    beside = "" if reference.attribute == 2 else attribute_name(reference.class_id, reference.attribute)
+    return f"{name} {beside}".rstrip()
+
+
 def rows_of(buffer: Buffer, table: ProfileTable) -> ProfileRows:
     """The rows of a table that was read from this buffer; marked where nothing proves that they are the meter's."""
     rows = read_values(table, buffer.layout, buffer.profile, buffer.meter_type)
@@ -143,7 +147,7 @@ def read_values(table: ProfileTable, layout: Layout, profile: Profile, meter_typ
 
 def _is_time(captured: CaptureObject, documented: dict[AttributeRef, Documented]) -> bool:
     known = documented.get(AttributeRef(*captured[:3]))
-    return is_date_time(captured) or (known is not None and known.date_time)
+    return captured.is_date_time or (known is not None and known.date_time)
 
 
 def _stamp(captured: tuple[CaptureObject, ...], times: list[bool], meter_type: MeterType) -> int | None:

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 
 from drivers.dlms import axdr
 from drivers.reading import EventRows, LoadPart, ProfileRows, ValueColumn
+from drivers.reading.values import captured_name
 from headend.reading.tables import Cell, Column, Table, plain, quality_marks, unique_keys
 from profiles.channels import CHANNELS, COLUMNS
-from profiles.obis_names import obis_name
+from profiles.intervals import Extra
 from profiles.objects import AttributeRef, Obis
 from profiles.units import unit_symbol
 
@@ -41,7 +42,7 @@ def load_table(
     """The intervals of all parts, the oldest first. What no channel holds has a column of its own."""
     rows: dict[int, tuple[dict[str, Cell], tuple[str, ...]]] = {}
     for part in parts:
-        for start_us, cells, marks in _intervals(part):
+        for start_us, cells, marks in _intervals(part, zone):
             rows[start_us] = (cells, marks)
     seen = {name for part in parts for name in part.batch.values}
     channels = [channel for name, channel in COLUMNS.items() if name in seen]
@@ -62,7 +63,7 @@ def load_table(
     )
 
 
-def _intervals(part: LoadPart) -> list[tuple[int, dict[str, Cell], tuple[str, ...]]]:
+def _intervals(part: LoadPart, zone: ZoneInfo) -> list[tuple[int, dict[str, Cell], tuple[str, ...]]]:
     batch = part.batch
     found: list[tuple[int, dict[str, Cell], tuple[str, ...]]] = []
     for row, start_us in enumerate(batch.start.tolist()):
@@ -75,9 +76,14 @@ def _intervals(part: LoadPart) -> list[tuple[int, dict[str, Cell], tuple[str, ..
     for extra in batch.extras:
         reference = AttributeRef(extra.class_id, extra.obis, extra.attribute)
         if reference not in CHANNELS and extra.start_us in by_start:
-            value = extra.raw.hex() if extra.value is None else plain(extra.value)
-            by_start[extra.start_us][_extra_key(reference)] = value
+            by_start[extra.start_us][_extra_key(reference)] = _extra_cell(extra, zone)
     return found
+
+
+def _extra_cell(extra: Extra, zone: ZoneInfo) -> Cell:
+    if extra.time_us is not None:
+        return local(extra.time_us, zone)
+    return extra.raw.hex() if extra.value is None else plain(extra.value)
 
 
 def _extra_columns(parts: Sequence[LoadPart]) -> list[Column]:
@@ -88,7 +94,7 @@ def _extra_columns(parts: Sequence[LoadPart]) -> list[Column]:
             if reference not in CHANNELS:
                 key = _extra_key(reference)
                 unit = "" if extra.unit is None else unit_symbol(extra.unit)
-                columns.setdefault(key, Column(key, obis_name(extra.obis) or str(extra.obis), unit))
+                columns.setdefault(key, Column(key, captured_name(reference).replace("_", " "), unit))
     return list(columns.values())
 
 

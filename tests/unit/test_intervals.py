@@ -275,6 +275,16 @@ def test_unknown_columns_are_kept_as_extras_of_any_type() -> None:
     )
 
 
+def test_a_date_time_beside_a_value_is_kept_with_the_moment_that_it_names() -> None:
+    captured = CaptureObject(4, Obis(1, 0, 1, 6, 0), 5)
+    cells = [stamp(2), axdr.octet_string(b"\xff" * 12), axdr.null()]
+    rows = [axdr.structure(stamp(n), axdr.uint16(1), axdr.uint32(1), cell) for n, cell in enumerate(cells, 3)]
+    assert batch_of(rows, (*OBJECTS, captured)).extras == (
+        Extra(at(3), *captured[:3], None, None, cells[0], at(2) + 900_000_000),
+        Extra(at(4), *captured[:3], None, None, cells[1]),
+    )
+
+
 def test_parts_of_one_attribute_are_one_extra() -> None:
     parts = tuple(VENDOR._replace(data_index=index) for index in (1, 2))
     rows = [axdr.structure(stamp(1), axdr.uint16(1), axdr.uint32(1), axdr.uint8(1), axdr.uint8(2))]

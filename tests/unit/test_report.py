@@ -197,11 +197,14 @@ def test_what_no_channel_holds_has_a_column_of_its_own() -> None:
     extras = (
         Extra(microseconds(START), 3, Obis(1, 0, 21, 29, 0), 2, Decimal("1.50"), 30, b"\x12\x00\x0f"),
         Extra(microseconds(START), 1, Obis(0, 0, 96, 99, 9), 2, None, None, b"\x09\x01\xff"),
+        Extra(microseconds(START), 4, Obis(1, 0, 1, 6, 0), 5, None, None, b"\x09\x0c", microseconds(START + QUARTER)),
     )
     table = block_load(part((0, 1), extras=extras))
     assert table.values("3/1.0.21.29.0.255/2") == [Decimal("1.5"), None]
     assert table.values("1/0.0.96.99.9.255/2") == ["0901ff", None]
     assert next(one.unit for one in table.columns if one.key == "3/1.0.21.29.0.255/2") == "Wh"
+    assert table.values("4/1.0.1.6.0.255/5") == [START + QUARTER, None]
+    assert table.columns[-1].title == "Active power import maximum capture time"
 
 
 def test_energy_of_registers_is_the_difference_to_the_row_before() -> None:
