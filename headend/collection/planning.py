@@ -6,27 +6,30 @@ the first frame goes out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
 from headend.collection.tasks import LoadTask, Task, least_age
-from headend.collection.visit import BLOCK_LOAD, DAILY_LOAD, Visit, VisitedMeter
+from headend.collection.visit import BLOCK_LOAD, DAILY_LOAD, Ranges, Visit, VisitedMeter
 from headend.meter_types import with_quirks
 from headend.settings import Collection as Limits
 from headend.settings import Schedules
 from headend.store import counters
 from headend.store.database import Connection, store_errors
 from headend.store.finished import EventMark
-from headend.store.layouts import load_layouts_of
+from headend.store.layouts import load_layouts
 from headend.store.ledger import Owed, owed
 from headend.store.rows import Source
 from headend.store.statements import statement
 from headend.vault import KeyType, StoredKey, Vault
 from profiles.errors import HeadEndError, SecurityError, SettingsError
 from profiles.meter_type import MeterType, Profile
+
+DAY: Final = timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +69,10 @@ class Planner:
         """A visit for each meter that owes something, is due for something, or can't be asked. Raises StoreError."""
         ids = [meter.id for meter in meters]
         keys, faults = await self._keys(connection, ids)
-        visits = {meter.id: Visit(meter, self._type_of(meter), keys.get(meter.id, {})) for meter in meters}
+        visits = {
+            meter.id: Visit(meter, self._type_of(meter), keys.get(meter.id, {}), self._quirky(meter))
+            for meter in meters
+        }
         for meter_id, visit in visits.items():
             visit.source = wanted.source
             visit.fault = faults.get(meter_id)
@@ -92,10 +98,10 @@ class Planner:
                 mine.next, mine.end = run.next, run.end
 
     def _type_of(self, meter: VisitedMeter) -> MeterType | None:
-        try:
-            return self._types[with_quirks(meter.meter_type, meter.maker, meter.firmware)]
-        except KeyError:
-            return None
+        return self._quirky(meter)(meter.maker, meter.firmware)
+
+    def _quirky(self, meter: VisitedMeter) -> Callable[[str, str], MeterType | None]:
+        return lambda maker, firmware: self._types.get(with_quirks(meter.meter_type, maker, firmware))
 
     async def _keys(
         self, connection: Connection, ids: Sequence[int]
@@ -137,7 +143,7 @@ class Planner:
 
     async def _owed(
         self, connection: Connection, visits: dict[int, Visit], wanted: Wanted, name: LoadTask, now: datetime
-    ) -> dict[int, tuple[tuple[datetime, datetime], ...]]:
+    ) -> dict[int, Ranges]:
         """The ranges that are owed of a profile, by meter."""
         if name not in wanted.tasks:
             return {}
@@ -149,11 +155,11 @@ class Planner:
                 by_profile.setdefault((profile.name, profile.depth_days), (profile, []))[1].append(meter_id)
         if wanted.ranges and name == BLOCK_LOAD:
             return dict.fromkeys(visits, wanted.ranges)
-        found: dict[int, tuple[tuple[datetime, datetime], ...]] = {}
+        found: dict[int, Ranges] = {}
         for profile, ids in by_profile.values():
             for item in await owed(connection, ids, profile, now):
                 if not (wanted.patient and name == BLOCK_LOAD and self._may_wait(visits[item.meter_id], item, now)):
-                    found[item.meter_id] = item.ranges
+                    found[item.meter_id] = _in_turn(item.ranges, profile, now)
         return found
 
     def _may_wait(self, visit: Visit, item: Owed, now: datetime) -> bool:
@@ -171,7 +177,7 @@ class Planner:
             for profile in visit.meter_type.profiles.values()
             if profile.kind in names or (profile.kind == "event_log" and "events" in names)
         }
-        layouts = await load_layouts_of(connection, ids, sorted(profiles))
+        layouts = await load_layouts(connection, ids, sorted(profiles))
         marks = await self._marks(connection, ids) if "events" in names else {}
         billed = await self._billed(connection, ids) if "billing" in names else set()
         key_ids = [visit.key("encryption").id for visit in visits if "encryption" in visit.keys]
@@ -197,3 +203,15 @@ class Planner:
         async with store_errors():
             cursor = await connection.execute(statement("bills_stored"), {"meters": list(ids)})
             return {meter for (meter,) in await cursor.fetchall()}
+
+
+def _in_turn(ranges: Ranges, profile: Profile, now: datetime) -> Ranges:
+    """Ranges in the order in which they are asked for: the newest day, which is waited for, before weeks that are owed,
+    and of those the oldest, which are lost first. A buffer that is not read by time is read once for all of them."""
+    if profile.selective_access != "range":
+        return ((ranges[0][0], ranges[-1][1]),)
+    border = (now - DAY).replace(minute=0, second=0, microsecond=0)
+    if profile.kind != BLOCK_LOAD or ranges[0][0] >= border - DAY:
+        return ranges
+    newest = tuple((max(start, border), end) for start, end in ranges if end > border)
+    return newest + tuple((start, min(end, border)) for start, end in ranges if start < border)

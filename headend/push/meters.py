@@ -25,7 +25,7 @@ from headend.push.allowance import Allowance
 from headend.push.senders import Claim
 from headend.store.counters import client_title, reserve
 from headend.store.database import Connection, Pool, borrow
-from headend.store.layouts import load_layouts_of
+from headend.store.layouts import load_layouts
 from headend.store.rows import UNIX_EPOCH
 from headend.store.statements import statement
 from headend.store.writer import EARLIEST_US
@@ -149,7 +149,7 @@ class KnownMeters:
             rows = await (await connection.execute(statement("push_meters"), parameters)).fetchall()
             registered = [_Registered(*row) for row in rows]
             keys = await self._keys(connection, [one.id for one in registered])
-            layouts = await load_layouts_of(connection, [one.id for one in registered], self._names(registered))
+            layouts = await load_layouts(connection, [one.id for one in registered], self._names(registered))
         known = {one.id: self._known(one, keys.get(one.id, {}), layouts.get(one.id, {})) for one in registered}
         index = _Index(registered)
         return {claim: known.get(index.find(claim)) for claim in claims}

@@ -17,23 +17,14 @@ from headend.store.statements import statement
 from profiles.objects import CaptureObject, Obis, ScalerUnit
 
 
-async def load_layouts(connection: Connection, meter_ids: Sequence[int], profile: str) -> dict[int, Layout]:
-    """By meter id, of those meters that have one. Raises StoreError."""
-    parameters = {"meters": sorted(set(meter_ids)), "profile": profile}
-    async with store_errors():
-        cursor = await connection.execute(statement("layouts_load"), parameters)
-        rows = await cursor.fetchall()
-    return {meter_id: _layout(objects, scalers, period) for meter_id, objects, scalers, period in rows}
-
-
-async def load_layouts_of(
+async def load_layouts(
     connection: Connection, meter_ids: Sequence[int], profiles: Sequence[str]
 ) -> dict[int, dict[str, Layout]]:
     """By meter id and profile name, as far as there are any. Raises StoreError."""
     found: dict[int, dict[str, Layout]] = {}
     async with store_errors():
         parameters = {"meters": sorted(set(meter_ids)), "profiles": list(profiles)}
-        cursor = await connection.execute(statement("layouts_of"), parameters)
+        cursor = await connection.execute(statement("layouts_load"), parameters)
         for meter_id, profile, objects, scalers, period in await cursor.fetchall():
             found.setdefault(meter_id, {})[profile] = _layout(objects, scalers, period)
     return found

@@ -43,22 +43,21 @@ class Transactions:
             try:
                 async with borrow(self._pool) as connection:
                     await self._ensure_partitions(connection, items)
-                    try:
-                        async with connection.transaction():
-                            return await work(connection)
-                    except errors.CheckViolation as error:
-                        if self._weeks is None or attempt + 1 == ATTEMPTS:
-                            raise
-                        log.info("partition_made_again", reason=error.diag.message_primary)
-                        self._weeks.clear()
+                    async with connection.transaction():
+                        return await work(connection)
             except StoreError as error:
-                if not isinstance(error.__cause__, errors.DeadlockDetected | errors.SerializationFailure):
-                    raise
-                if attempt + 1 == ATTEMPTS:
+                if attempt + 1 == ATTEMPTS or not self._again(error):
                     raise
                 log.info("write_again", attempt=attempt + 1, reason=error.message)
                 await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _again(self, error: StoreError) -> bool:
+        """Whether the same may work at once: others were in the way, or a partition was dropped meanwhile."""
+        if isinstance(error.__cause__, errors.CheckViolation) and self._weeks:
+            self._weeks.clear()
+            return True
+        return isinstance(error.__cause__, errors.DeadlockDetected | errors.SerializationFailure)
 
     async def _ensure_partitions(self, connection: Connection, items: Sequence[MeterIntervals]) -> None:
         """Native partitions for every week that there are rows in; TimescaleDB makes its chunks itself."""

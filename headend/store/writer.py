@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from psycopg import errors, sql
 
-from headend.store.database import Connection, Edition, Pool
+from headend.store.database import Connection
 from headend.store.days import count_new, recount_days
 from headend.store.rows import FIXED, UNIX_EPOCH, MeterIntervals, Rows, copy_binary, microseconds, rows_of
 from headend.store.statements import statement
-from headend.store.transactions import Transactions
 from profiles.errors import StoreError
 from profiles.intervals import Quality
 
@@ -56,28 +55,6 @@ class Written:
         return Written(*map(add, astuple(self), astuple(other)))
 
 
-class Writer:
-    """Writes to `interval_reading` and its company alone. May be used by many tasks at once."""
-
-    def __init__(self, pool: Pool, edition: Edition) -> None:
-        self._transactions = Transactions(pool, edition)
-
-    async def write(self, items: Sequence[MeterIntervals]) -> Written:
-        """Store all of it or nothing. About 10 000 intervals a call serve best.
-
-        Raises StoreError: `retry` says whether the same call can work later.
-        """
-        if not items:
-            return Written()
-        check_years(items)
-
-        async def work(connection: Connection) -> Written:
-            await lock_meters(connection, {item.meter_id for item in items})
-            return await write_intervals(connection, items, None)
-
-        return await self._transactions.run(items, work)
-
-
 async def lock_meters(connection: Connection, meters: Collection[int]) -> None:
     """Keep other writers of these meters out until the transaction ends.
 
@@ -94,10 +71,10 @@ async def lock_meters(connection: Connection, meters: Collection[int]) -> None:
         )
 
 
-async def write_intervals(connection: Connection, items: Sequence[MeterIntervals], now: datetime | None) -> Written:
+async def write_intervals(connection: Connection, items: Sequence[MeterIntervals], now: datetime) -> Written:
     """Intervals and their company, in the caller's transaction, which has locked their meters.
 
-    Their years were checked. `now`: the days that they touch are counted; None: whoever calls sees to that.
+    Their years were checked; the days that they touch are counted, as at `now`.
     """
     written = Written()
     for part in rounds(items, lambda item: item.meter_id):
@@ -140,7 +117,7 @@ async def _locked(connection: Connection, meters: Collection[int]) -> set[int]:
     return {meter for (meter,) in await cursor.fetchall()}
 
 
-async def _write_rows(connection: Connection, rows: Rows, now: datetime | None) -> Written:
+async def _write_rows(connection: Connection, rows: Rows, now: datetime) -> Written:
     """The split path: straight in what cannot meet a stored row, the rest through staging."""
     runs = _Runs.of(rows)
     stored = await _meters_stored(connection, rows)
@@ -159,9 +136,9 @@ async def _write_rows(connection: Connection, rows: Rows, now: datetime | None) 
     if len(merge):
         merged = await _merge(connection, merge)
     await _advance(connection, runs, stored)
-    if now is not None and written.inserted:
+    if written.inserted:
         await count_new(connection, straight, now)
-    if now is not None and (merged.inserted or merged.updated):
+    if merged.inserted or merged.updated:
         touched = _Runs.of(merge)
         first, until = _moments(touched.first), _moments(touched.until)
         await recount_days(connection, PROFILE, touched.meter_id, first, until, now)

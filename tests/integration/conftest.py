@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from interval_writer import Writer
 
 from headend.store.database import Connection, Pool, connect, edition, open_pool
 from headend.store.rows import MeterIntervals, Source, microseconds
-from headend.store.writer import Writer
 from profiles.intervals import Extra, IntervalBatch, Suspect
 
 MIDNIGHT = datetime(2025, 12, 31, 18, 30, tzinfo=UTC)

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from interval_writer import Writer
 
 from headend.store.absence import record_coverage
 from headend.store.database import Connection, connect
@@ -23,7 +24,6 @@ from headend.store.gaps import Days, Disagreement, Span, days, spans, verify
 from headend.store.ledger import owed
 from headend.store.migrate import migrate
 from headend.store.rows import MeterIntervals
-from headend.store.writer import Writer
 from profiles.loader import load_meter_type
 
 MIDNIGHT = datetime(2025, 12, 31, 18, 30, tzinfo=UTC)

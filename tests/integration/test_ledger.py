@@ -10,12 +10,12 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from interval_writer import Writer
 
 import headend.store
 from headend.store.database import Connection
 from headend.store.ledger import Owed, owed
 from headend.store.rows import MeterIntervals
-from headend.store.writer import Writer
 from profiles.loader import load_meter_type
 from profiles.meter_type import Profile
 

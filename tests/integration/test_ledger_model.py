@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import pytest
+from interval_writer import Writer
 
 from drivers.reading import Layout
 from headend.store.absence import record_coverage
@@ -26,7 +27,6 @@ from headend.store.migrate import migrate
 from headend.store.rows import MeterIntervals, rows_of
 from headend.store.statements import statement
 from headend.store.transactions import ensure_partitions
-from headend.store.writer import Writer
 from profiles.loader import load_meter_type
 
 QUARTER = timedelta(minutes=15)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from interval_writer import Writer
 
 from headend.meter_facts import load_facts
 from headend.meter_page import as_plain, page
@@ -16,7 +17,6 @@ from headend.registry import Imported, find_meter, import_meters, list_meters, l
 from headend.store.database import Connection
 from headend.store.finished import Contact
 from headend.store.rows import MeterIntervals
-from headend.store.writer import Writer
 from headend.vault import Kek, Vault
 from profiles.errors import SettingsError
 

@@ -212,9 +212,9 @@ async def test_a_meter_that_was_changed_for_another_device_forgets_its_layout(
     [meter] = await load_meters(connection)
     await save_layouts(connection, {meter.id: layout}, "block_load", NOW)
     await take(connection, vault, HEADER, ROW.replace("127.0.0.1", "127.0.0.2"))
-    assert await load_layouts(connection, [meter.id], "block_load") == {meter.id: layout}
+    assert await load_layouts(connection, [meter.id], ["block_load"]) == {meter.id: {"block_load": layout}}
     await take(connection, vault, HEADER, ROW.replace("SN1", "SN2"))
-    assert await load_layouts(connection, [meter.id], "block_load") == {}
+    assert await load_layouts(connection, [meter.id], ["block_load"]) == {}
 
 
 async def test_a_layout_comes_back_as_it_was_and_sets_the_meters_interval(
@@ -226,7 +226,7 @@ async def test_a_layout_comes_back_as_it_was_and_sets_the_meters_interval(
     await save_layouts(connection, {meters[0]: layout}, "block_load", NOW)
     older = Layout(objects[:3], {}, 900)
     await save_layouts(connection, {meters[0]: older}, "block_load", NOW - timedelta(days=1))
-    assert await load_layouts(connection, meters, "block_load") == {meters[0]: layout}
+    assert await load_layouts(connection, meters, ["block_load"]) == {meters[0]: {"block_load": layout}}
     assert (await load_meters(connection, limit=1))[0].interval_s == 1800
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from interval_writer import Writer
+
 from headend.store.database import Connection
 from headend.store.rows import MeterIntervals
-from headend.store.writer import Writer
 from profiles.channels import COLUMNS
 
 Reading = Callable[..., MeterIntervals]

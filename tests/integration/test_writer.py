@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from interval_writer import Writer
 from psycopg import sql
 
 from headend.store.database import Connection, connect, edition, open_pool
 from headend.store.embedded import EmbeddedPostgres
 from headend.store.migrate import migrate
 from headend.store.rows import MeterIntervals, Source
-from headend.store.writer import Writer, Written
+from headend.store.writer import Written
 from profiles.errors import StoreError
 from profiles.intervals import Extra, Quality, Suspect
 from profiles.objects import Obis
@@ -409,11 +410,12 @@ async def test_the_order_of_writing_does_not_matter(
 
 WRITE_FOR_EVER = """
 import asyncio, sys
+sys.path.append(sys.argv[4])
 from datetime import datetime, timedelta
 import numpy as np
 from headend.store.database import connect, edition, open_pool
 from headend.store.rows import MeterIntervals, Source, microseconds
-from headend.store.writer import Writer
+from interval_writer import Writer
 from profiles.intervals import IntervalBatch
 
 MIDNIGHT = datetime.fromisoformat("2025-12-31T18:30Z")
@@ -441,7 +443,9 @@ async def test_a_writer_killed_in_mid_batch_leaves_whole_batches_and_writing_aga
     command = (sys.executable, "-c", WRITE_FOR_EVER, dsn)
     of = ",".join(map(str, meters))
     for pause in (0.0, 0.03, 0.06):
-        process = await asyncio.create_subprocess_exec(*command, "300", of, stdout=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *command, "300", of, str(Path(__file__).parent), stdout=asyncio.subprocess.PIPE
+        )
         assert process.stdout is not None
         assert await process.stdout.readline() == b"begins\n"
         await asyncio.sleep(pause)
@@ -449,7 +453,9 @@ async def test_a_writer_killed_in_mid_batch_leaves_whole_batches_and_writing_aga
         await process.wait()
         cursor = await connection.execute("SELECT mod(count(*), 96 * 20) FROM interval_reading")
         assert await cursor.fetchone() == (0,)
-    process = await asyncio.create_subprocess_exec(*command, "30", of, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, "30", of, str(Path(__file__).parent), stdout=asyncio.subprocess.PIPE
+    )
     said, _ = await process.communicate()
     assert said.endswith(b"done\n")
     cursor = await connection.execute(
