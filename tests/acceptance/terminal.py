@@ -132,7 +132,7 @@ class Terminal:
         self.environment["XDG_STATE_HOME"] = str(folder / "state")
         self.environment["HEADEND_SPOOL__FOLDER"] = str(folder / "spool")
         self.environment["HEADEND_SPOOL__MIN_FREE_MB"] = "0"
-        self._programs: list[Program] = []
+        self.programs: list[Program] = []
 
     def run(
         self, *arguments: str | Path, exit_code: int = 0, given: str | None = None, **environment: str
@@ -162,7 +162,7 @@ class Terminal:
 
     def start(self, *arguments: str | Path, **environment: str) -> Program:
         """`headend` with these arguments, to go on until it is stopped. In a session of its own."""
-        number = len(self._programs)
+        number = len(self.programs)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
         with out.open("w") as stdout, err.open("w") as stderr:
             process = subprocess.Popen(
@@ -176,12 +176,12 @@ class Terminal:
                 start_new_session=True,
                 preexec_fn=heed_ctrl_c,
             )
-        self._programs.append(Program(process, out, err))
-        return self._programs[-1]
+        self.programs.append(Program(process, out, err))
+        return self.programs[-1]
 
     def meters(self, count: int, *options: str, days: float = 1, seed: int = 1) -> Meters:
         """Meters that answer, commissioned so many days ago."""
-        number, end = len(self._programs), last_quarter()
+        number, end = len(self.programs), last_quarter()
         start = end - timedelta(days=days)
         registry, expect = self.folder / f"meters-{number}.csv", self.folder / f"expect-{number}.csv"
         files = ("--registry", registry, "--expect", expect)
@@ -194,7 +194,7 @@ class Terminal:
 
     def close(self) -> None:
         """End what still runs."""
-        for program in self._programs:
+        for program in self.programs:
             if program.process.poll() is None:
                 program.process.terminate()
             try:
