@@ -39,6 +39,7 @@ from profiles.errors import (
     LinkError,
     LinkTimeout,
     SecurityError,
+    SettingsError,
     StoreError,
     UnbelievableCounter,
 )
@@ -63,7 +64,7 @@ class Report:
     busy: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     again: int = 0
-    """Meters that failed where trying again can help."""
+    """Meters that failed where trying again can help, or of which some was left for the next session."""
     down: bool = False
     seconds: float = 0.0
 
@@ -116,10 +117,11 @@ class _Segment:
         return not self.reached and self.unreached >= max(DOWN_AFTER, DOWN_SHARE * self.size)
 
     def learn(self, error: HeadEndError | None) -> None:
+        """What a try says of the segment; one that failed before a meter was spoken to says nothing."""
         if isinstance(error, LinkError):
             self.unreached += 1
             self.reason = error.message
-        else:
+        elif not isinstance(error, SettingsError):
             self.reached = True
 
 
@@ -170,9 +172,12 @@ class Collector:
         visits, title = await self._plan(wanted, segment=segment_id)
         segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions))
         if down_since is not None and visits:
-            # One meter alone tells whether the segment is back; a probe that fails costs no more.
+            # One meter alone tells whether the segment is back, another each time: it may be dead itself.
+            random.shuffle(visits)
+            visits.sort(key=lambda visit: visit.fault is not None)
             report = await self._visit_all(visits[:1], segment, title)
-            if not segment.reached:
+            if not segment.reached and segment.reason:
+                await self._intake.settled()
                 await self._down(segment_id, name, wanted, segment.reason)
                 report.down = True
                 return report
@@ -271,6 +276,7 @@ class Collector:
     async def _hand_over(self, visit: Visit, error: HeadEndError | None, report: Report) -> None:
         error = error or visit.problem
         report.meters += 1
+        report.again += visit.unfinished and error is None
         if error is None:
             report.answered += 1
         else:
@@ -315,6 +321,12 @@ class Collector:
         if visit.fault is not None:
             raise visit.fault
         assert visit.meter_type is not None, "else it has a fault"
+        loop = asyncio.get_running_loop()
+        half_time = loop.time() + self._settings.session_timeout_s / 2
+
+        def enough() -> bool:
+            return loop.time() > half_time
+
         address = parse_address(visit.meter.address)
         kind = association_of(visit.meter_type, address)
         credentials = await self._credentials(visit, visit.meter_type, kind, address, title)
@@ -340,7 +352,7 @@ class Collector:
             try:
                 if not (kind.ciphered and visit.meter.system_title):
                     await check_serial(session, visit.meter_type, visit.meter.serial)
-                await visit.read(session, self._clock)
+                await visit.read(session, self._clock, enough=enough)
             finally:
                 # Settled even if the rest fails: what was heard once is a replay from now on.
                 heard = session.association

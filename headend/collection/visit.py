@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,12 +16,13 @@ import numpy as np
 
 from drivers.credentials import CounterRange
 from drivers.dlms import axdr
-from drivers.reading import EventRows, Layout, LoadPart, ProfileRows, Reader
-from drivers.reading.identity import FIRMWARE, MAKER
+from drivers.reading import EventRows, Layout, ProfileRows, Reader, read_push_lists
+from drivers.reading.identity import CATEGORY, FIRMWARE, MAKER, RATING
 from drivers.reading.values import rows_of
 from drivers.session import Session
 from headend.collection.rows import RowReader
 from headend.collection.tasks import Task
+from headend.push.meters import LIST_OF
 from headend.store.finished import (
     ClockCheck,
     Contact,
@@ -79,6 +80,8 @@ class Visit:
     meter: VisitedMeter
     meter_type: MeterType | None
     keys: Mapping[KeyType, StoredKey]
+    quirky: Callable[[str, str], MeterType | None] = lambda maker, firmware: None
+    """Its type with the quirks that this maker's meters with this firmware have; None where there is no such."""
     fault: HeadEndError | None = None
     """Why it can't be asked at all."""
     tasks: list[Task] = field(default_factory=list)
@@ -98,6 +101,8 @@ class Visit:
     received: dict[tuple[int, bytes], int] = field(default_factory=dict)
     problem: HeadEndError | None = None
     """Why a task failed alone."""
+    unfinished: bool = False
+    """Whether some of the blocks were left for the next session."""
     _readings: list[MeterIntervals] = field(default_factory=list)
     _layouts: dict[str, Layout] = field(default_factory=dict)
     _profiles: list[ProfileReading] = field(default_factory=list)
@@ -117,18 +122,21 @@ class Visit:
             raise SettingsError(f"no {what} is stored", asked="keys", remedy=remedy)
         return self.keys[kind]
 
-    async def read(self, session: Session, clock: Callable[[], datetime]) -> None:
-        """Do what is left to do. Raises what ends a session, and what keeps the block load from being read."""
+    async def read(self, session: Session, clock: Callable[[], datetime], *, enough: Callable[[], bool]) -> None:
+        """Do what is left to do; of the blocks no more once there is `enough`, so that the session comes to its end.
+
+        Raises what ends a session, and what keeps the block load from being read.
+        """
         assert self.meter_type is not None
-        by_obis = {profile.obis: name for name, profile in self.meter_type.profiles.items()}
         known = {profile.obis: self._layout(name) for name, profile in self.meter_type.profiles.items()}
         layouts = {obis: layout for obis, layout in known.items() if layout is not None}
         reader = Reader(session, self.meter_type, layouts=layouts, clock=clock)
         try:
             while self.tasks:
-                await self._do(self.tasks[0], reader, clock)
+                await self._do(self.tasks[0], reader, clock, enough)
                 self.tasks.pop(0)
         finally:
+            by_obis = {profile.obis: name for name, profile in self.meter_type.profiles.items()}
             for obis, layout in layouts.items():
                 if known.get(obis) is not layout and obis in by_obis:
                     self._layouts[by_obis[obis]] = layout
@@ -155,11 +163,11 @@ class Visit:
 
     # -- one task ---------------------------------------------------------------------------------------------
 
-    async def _do(self, task: Task, reader: Reader, clock: Callable[[], datetime]) -> None:
+    async def _do(self, task: Task, reader: Reader, clock: Callable[[], datetime], enough: Callable[[], bool]) -> None:
         try:
             match task:
                 case "block_load":
-                    await self._block_load(reader, clock)
+                    await self._block_load(reader, clock, enough)
                 case "daily_load":
                     await self._daily_load(reader, clock)
                 case "billing":
@@ -177,7 +185,7 @@ class Visit:
                 raise
             self.problem = self.problem or error
 
-    async def _block_load(self, reader: Reader, clock: Callable[[], datetime]) -> None:
+    async def _block_load(self, reader: Reader, clock: Callable[[], datetime], enough: Callable[[], bool]) -> None:
         profile = reader.profile("block_load")
         earliest = self._earliest(profile)
         while self.blocks:
@@ -185,11 +193,17 @@ class Visit:
             async for part in reader.load(profile, start, end, earliest=earliest):
                 now = clock()
                 self._readings.append(MeterIntervals(self.meter.id, part.batch, now, self._source(part.end, now)))
-                self._cover(BLOCK_LOAD, part, now)
+                self._cover(BLOCK_LOAD, part.start, part.end, now)
                 if part.start <= start:
                     start = max(start, part.end)
                     self.blocks = ((start, end), *self.blocks[1:]) if start < end else self.blocks
+                    if start < end and enough():
+                        self.unfinished = True
+                        return
             self.blocks = self.blocks[1:]
+            if self.blocks and enough():
+                self.unfinished = True
+                return
 
     async def _daily_load(self, reader: Reader, clock: Callable[[], datetime]) -> None:
         buffer = await reader.buffer(reader.profile("daily_load"))
@@ -199,7 +213,7 @@ class Visit:
             reader.layouts[buffer.profile.obis] = buffer.layout
             now = clock()
             self._keep(rows_of(buffer, table), now)
-            self._covered.append(Covered(self.meter.id, buffer.profile.name, start, end, now, self._time_at(now)))
+            self._cover(DAILY_LOAD, start, end, now)
         self.days = ()
 
     async def _billing(self, reader: Reader, clock: Callable[[], datetime]) -> None:
@@ -214,7 +228,11 @@ class Visit:
                 continue
             mark = self.marks.get(log.event_log.group)
             since = None if mark is None else mark.sequence if mark.sequence is not None else mark.occurred_at
-            parts: list[EventRows] = [part async for part in reader.events(log, since)]
+            try:
+                parts: list[EventRows] = [part async for part in reader.events(log, since)]
+            except (AccessDenied, ProtocolError) as error:
+                self.problem = self.problem or error
+                continue
             events, marks, suspects = self._rows(clock()).events(parts)
             self._events += events
             self._suspects += suspects
@@ -236,9 +254,17 @@ class Visit:
                     said = {Obis.parse(key.split("/")[1]): str(value) for key, value in reading.values.items()}
         maker = said.get(MAKER) or await _text(reader.session, self.meter_type.maker)
         firmware = said.get(FIRMWARE) or await _text(reader.session, self.meter_type.firmware)
-        self._nameplate = Nameplate(self.meter.id, maker, "", firmware, clock())
-        if self.meter.firmware and firmware != self.meter.firmware:
+        model = " ".join(said[obis] for obis in (CATEGORY, RATING) if said.get(obis))
+        self._nameplate = Nameplate(self.meter.id, maker, model, firmware, clock())
+        changed = bool(firmware and self.meter.firmware) and firmware != self.meter.firmware
+        quirky = self.quirky(maker, firmware)
+        if changed or (quirky is not None and quirky is not self.meter_type):
             reader.layouts.clear()
+        if quirky is not None:
+            reader.meter_type = self.meter_type = quirky
+        if changed or self.meter.identified_at is None:
+            for name, objects in (await read_push_lists(reader.session, self.meter_type)).items():
+                self._layouts[LIST_OF + name] = Layout(objects, {}, 0)
 
     async def _read_clock(self, reader: Reader, clock: Callable[[], datetime]) -> None:
         read = await reader.clock()
@@ -268,8 +294,16 @@ class Visit:
             return self.source
         return Source.BACKFILL if now - end > BACKFILL_AFTER else Source.SCHEDULED
 
-    def _cover(self, profile: str, part: LoadPart, now: datetime) -> None:
-        self._covered.append(Covered(self.meter.id, profile, part.start, part.end, now, self._time_at(now)))
+    def _cover(self, profile: str, start: datetime, end: datetime, now: datetime) -> None:
+        """What was read in parts that meet was read as a whole: only then do slots at the joints have their margin."""
+        whole = Covered(self.meter.id, profile, start, end, now, self._time_at(now))
+        apart = []
+        for one in self._covered:
+            if one.profile == profile and one.start <= whole.end and whole.start <= one.end:
+                whole = replace(whole, start=min(one.start, whole.start), end=max(one.end, whole.end))
+            else:
+                apart.append(one)
+        self._covered = [*apart, whole]
 
     def _time_at(self, now: datetime) -> datetime | None:
         """The meter's time at a moment of this session."""

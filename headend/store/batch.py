@@ -136,6 +136,7 @@ async def _write_nameplates(connection: Connection, nameplates: Sequence[Namepla
         "firmware": [one.firmware for one in nameplates],
         "at": [one.at for one in nameplates],
     }
+    await connection.execute(statement("layouts_outdated"), parameters)
     await connection.execute(statement("nameplates"), parameters)
 
 

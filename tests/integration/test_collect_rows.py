@@ -214,7 +214,7 @@ async def test_a_meter_lost_in_mid_block_leaves_nothing_half_written_and_is_read
     class Lost(Stalling):
         pass
 
-    Lost.then, Lost.after = then, 8
+    Lost.then, Lost.after = then, 12
     async with field(
         timescale_dsn, odd={BAD: Lost}, listed={BAD: {"address": "tcp://{host}:{port}?timeout=2"}}
     ) as place:
