@@ -36,6 +36,8 @@ KEY_NAMES: Final = (
 ENVIRONMENT: Final = {name: f"HEADEND_{name.upper()}" for name in (*KEY_NAMES, "secret")}
 FILE_NAMES: Final = (*KEY_NAMES, "lls_secret", "hls_secret", "system_title")
 """What a key file may hold of a meter, beside keys the title by which it proves to be the one they belong to."""
+METER_TYPE: Final = "meter_type"
+"""The column of a meter list that says of which type its meter is."""
 SECRET_NAMES: Final = {1: "lls_secret", 2: "hls_secret", 3: "hls_secret", 4: "hls_secret", 6: "hls_secret"}
 """By authentication mechanism."""
 
@@ -62,6 +64,12 @@ class KeySources:
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
     ask: bool = False
     """Ask on the terminal for what is missing."""
+
+    def meter_type(self, address: Address) -> str | None:
+        """What the file says of the meter's type, if it is a meter list. SettingsError as `read_key_file`."""
+        if self.file is None or self.file.suffix != ".csv":
+            return None
+        return read_key_file(self.file, address).get(METER_TYPE)
 
 
 def needed_keys(kind: Association) -> tuple[str, ...]:
@@ -189,7 +197,10 @@ def title_from(text: str | None) -> bytes:
 
 
 def read_key_file(file: Path, address: Address | None = None, title: str | None = None) -> dict[str, str]:
-    """A TOML file of one meter's keys, or a meter list (CSV), of which the row with this address or title counts."""
+    """A TOML file of one meter's keys, or a meter list (CSV), of which the row with this address or title counts.
+
+    Of a list's row also the meter's type, as `METER_TYPE`.
+    """
     try:
         text = _read(file, _MAX_FILE)
         if file.suffix == ".csv":
@@ -197,7 +208,7 @@ def read_key_file(file: Path, address: Address | None = None, title: str | None 
             if row is None:
                 named = f"address {address}" if address is not None else f"system title {title or '(none is given)'}"
                 raise SettingsError(f"{file} has no meter with the {named}")
-            return {name: value for name, value in row.items() if name in FILE_NAMES and value}
+            return {name: value for name, value in row.items() if name in (*FILE_NAMES, METER_TYPE) and value}
         return _known_keys(tomllib.loads(text), file)
     except OSError as error:
         raise SettingsError(f"{file} can't be read: {error.strerror}") from None

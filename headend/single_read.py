@@ -24,12 +24,13 @@ from headend.reading.tables import Readout
 from headend.reading.target import Target, target_of
 from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
-from profiles.errors import HeadEndError, SettingsError
+from profiles.errors import AccessDenied, HeadEndError, ProtocolError, SecurityError, SettingsError
 from profiles.loader import load_meter_type
 from profiles.meter_type import Association, MeterType
 
 PRESUMED_TYPE: Final = "is15959-1ph"
 """Whose association is opened to ask an unknown meter who it is: all meters of IS 15959 have the same ones."""
+GUESSED: Final = "its type was guessed: --type names another, `headend types` lists them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class SingleRead:
     span: Span
     log: str | None = None
     meter_type: str | None = None
-    """None: found from what the meter says of itself."""
+    """None: as the meter list says, or else found from what the meter says of itself."""
     key_file: Path | None = None
     given_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     ask: bool = False
@@ -64,20 +65,31 @@ def read_meter(wanted: SingleRead, telling: Telling) -> Readout:
 
 
 async def _read(wanted: SingleRead, target: Target, telling: Telling, transcript: Transcript | None) -> Readout:
-    type_name = wanted.meter_type or target.meter_type
-    meter_type = load_meter_type(type_name or PRESUMED_TYPE)
-    try:
-        kind = association_of(meter_type, target.address)
-    except SettingsError as error:
-        if type_name is None:
-            error.remedy += "; for a meter of another type, name it with --type"
-        raise
     sources = KeySources(wanted.key_file, {**target.keys, **wanted.given_keys}, wanted.ask)
+    type_name = wanted.meter_type or target.meter_type or sources.meter_type(target.address)
+    try:
+        return await _read_as(wanted, target, sources, type_name, telling, transcript)
+    except (SettingsError, AccessDenied, ProtocolError, SecurityError) as error:
+        if type_name is None:
+            error.remedy = "; ".join(filter(None, (error.remedy, GUESSED)))
+        raise
+
+
+async def _read_as(
+    wanted: SingleRead,
+    target: Target,
+    sources: KeySources,
+    type_name: str | None,
+    telling: Telling,
+    transcript: Transcript | None,
+) -> Readout:
+    meter_type = load_meter_type(type_name or PRESUMED_TYPE)
+    kind = association_of(meter_type, target.address)
     opener = _Opener(wanted, target, meter_type, kind, key_texts(sources, target.address, kind), transcript)
     telling.say(f"calling {target.address} as client {kind.client_sap}, {kind.name.replace('_', ' ')}")
     async with lasting_session(opener, telling) as session:
         identity = None
-        if type_name is None or wanted.what == EVERYTHING:
+        if wanted.meter_type is None or wanted.what == EVERYTHING:
             identity = await _identify(session, type_name, telling)
             meter_type = identity.meter_type if type_name is not None or identity.guesses else meter_type
         now = datetime.now(UTC)

@@ -46,7 +46,8 @@ def read(
     end: Annotated[str | None, typer.Option("--to", help="End here, like --from; if not given, now.")] = None,
     last: Annotated[str | None, typer.Option("--last", help="Back from now: 90m, 24h, 7d, 2w.")] = None,
     meter_type: Annotated[
-        str | None, typer.Option("--type", help="Meter type, or a type file; if not given, found by what it captures.")
+        str | None,
+        typer.Option("--type", help="Meter type, or a type file; else as the list says, or by what it captures."),
     ] = None,
     keys: Annotated[
         Path | None,

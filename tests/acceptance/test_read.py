@@ -209,9 +209,31 @@ def test_each_kind_of_failure_has_its_exit_code_and_a_remedy(terminal: Terminal,
     assert "no meter type" in refusal(row["address"], 3, "--type", "is15959-9ph")
     told = refusal(row["address"] + "?client=99", 3)
     assert "has no association for client 99" in told
-    assert "name it with --type" in told
+    assert "its type was guessed: --type names another" in told
     assert "closed the connection" in refusal(row["address"] + "?server=77", 4)
     assert "object undefined" in refusal(row["address"], 7, "--type", "smr")
+
+
+def test_meters_of_other_families_are_read_as_the_type_that_their_list_names(terminal: Terminal) -> None:
+    types = ("is15959-part1-1ph", "is15959-part1-3ph", "smr", "idis")
+    for name, meters in [(name, terminal.meters(1, "--type", name, seed=seed)) for seed, name in enumerate(types)]:
+        row, truth = meters.rows[0], expected(meters, 0)
+        printed = terminal.run("read", row["address"], "block-load", "--keys", meters.registry, "--json").stdout
+        said = json.loads(printed)
+        assert said["meter_type"] == name
+        known = [one for one in said["intervals"] if datetime.fromisoformat(one["start"]) in truth]
+        assert len(known) > 20
+        for one in known:
+            for column in ("wh_import", "wh_import_register"):
+                wanted = truth[datetime.fromisoformat(one["start"])].get(column)
+                assert not wanted or round(one[column] * 1000) == int(wanted)
+    keys = terminal.folder / "idis.toml"
+    keys.write_text(
+        "\n".join(f'{key} = "{row[key]}"' for key in ("encryption_key", "authentication_key", "lls_secret"))
+    )
+    told = terminal.refusal("read", row["address"], "block-load", "--keys", keys, exit_code=7)
+    assert "object undefined" in told
+    assert "its type was guessed: --type names another" in told
 
 
 def test_counters_are_kept_on_this_machine_and_never_come_twice(terminal: Terminal, meters: Meters) -> None:

@@ -49,7 +49,7 @@ def test_all_has_every_kind_of_the_meter_that_was_named(
 ) -> None:
     _, meters = place
     assert everything["serial"] == meters.rows[0]["serial"]
-    assert everything["meter_type"] == "is15959-1ph", "found by what the meter captures"
+    assert everything["meter_type"] == "is15959-1ph", "as the meter list says"
     assert everything["missing"] == []
     assert set(KINDS) <= everything.keys()
     assert everything["nameplate"]["rows"][0]["serial_number"] == meters.rows[0]["serial"]
@@ -230,7 +230,11 @@ def test_an_outage_stands_in_the_table_as_zeros_with_a_mark(tampered: tuple[Term
 
 def test_each_step_is_told_in_plain_words_on_stderr(place: tuple[Terminal, Meters]) -> None:
     terminal, meters = place
-    done = terminal.run("read", meters.address(), "daily", "-v", "--json", "--keys", meters.registry)
+    row, keys = meters.rows[0], terminal.folder / "meter.toml"
+    keys.write_text(
+        "\n".join(f'{name} = "{row[name]}"' for name in ("encryption_key", "authentication_key", "lls_secret"))
+    )
+    done = terminal.run("read", meters.address(), "daily", "-v", "--json", "--keys", keys)
     assert json.loads(done.stdout)["intervals"]
     lines = done.stderr.splitlines()
     assert lines[0] == f"headend: calling {meters.address()} as client 32, meter reader"
