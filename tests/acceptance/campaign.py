@@ -17,12 +17,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from terminal import LIMIT_S, Meters, Program, Terminal, wait_until
+from terminal import LIMIT_S, Meters, Program, Terminal, last_quarter, wait_until
 
 SERVICE = Path(__file__).parents[1] / "services" / "timescaledb.sh"
 FULL_LIMIT_S = 3600.0
@@ -84,7 +84,7 @@ class Campaign:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.scale.seed)  # noqa: S311 - moments, not keys
+        self.random = random.Random(self.scale.seed)
         self.terminal.run("vault", "init", "kek")
         self.environment = {
             "HEADEND_VAULT__KEK_FILE": str(self.terminal.folder / "kek"),
@@ -94,6 +94,21 @@ class Campaign:
         }
 
     # -- what is done -----------------------------------------------------------------------------------------
+
+    def fleet(self, count: int, *, days: float, faults: str = "", push: str = "") -> Meters:
+        """Single-phase meters commissioned so many days ago. `faults`, `push`: tables of the fleet file."""
+        number, end = len(self.terminal.programs), last_quarter()
+        start, folder = end - timedelta(days=days), self.terminal.folder
+        file, registry, expect = (folder / f"{number}.{name}" for name in ("toml", "list.csv", "expect.csv"))
+        file.write_text(
+            f"seed = {self.scale.seed % 1000}\ncommissioned_at = {start.isoformat()}\n"
+            f"[divisions.Datia]\nmeters = {count}\n[archetypes.office]\nmeter_types = {{ is15959-1ph = 1 }}\n"
+            f"[faults]\n{faults}\n{push}\n"
+        )
+        options = ("--fleet", file, "--port", "0", "--registry", registry, "--expect", expect)
+        program = self.terminal.start("simulate", "--json", *options, "--end", end.isoformat())
+        ready = json.loads(program.says(r'\{"meters".*\}', of="out")[0])
+        return Meters(program, ready["port"], registry, expect, start, end)
 
     def run(self, *arguments: str | Path, exit_code: int = 0) -> str:
         """`headend` on the campaign's database; what it says."""
@@ -162,11 +177,6 @@ class Campaign:
         wrong = set(found) ^ set(expected)
         assert not wrong, f"{len(wrong)} rows differ, such as {sorted(wrong)[:4]}"
         assert len(found) == len(expected), "an interval is stored twice"
-
-    def tell(self, name: str, folder: Path) -> None:
-        """Leave the figures for whoever writes the account of a full run."""
-        told = {"campaign": name, "at": datetime.now(UTC).isoformat(), "seed": self.scale.seed, **self.figures}
-        (folder / f"{name}.json").write_text(json.dumps(told))
 
     def _database(self) -> dict[str, str]:
         return {"HEADEND_DATABASE__DSN": self.dsn}
