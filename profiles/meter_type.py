@@ -233,9 +233,6 @@ class OutageHabit:
     rows: OutageRows = "missing"
     logged_after_s: int = 0
     """Shorter outages are not in the event log."""
-    last_gasp_by_module: bool = False
-    """The communication module, not the meter, says the last gasp and goes on until it is delivered. For
-    people to know: nothing here acts on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +240,6 @@ class BufferHabit:
     """How profiles are kept and given."""
 
     newest_last: bool = True
-    pauses_while_read: bool = False
-    """Nothing is captured while the block load is being read. For people to know: nothing here acts on it."""
     erased_by_new_period: bool = False
     """Changing the capture period clears the profile."""
     first_excluded: bool = False

@@ -200,7 +200,6 @@ def outage_habit(keys: Keys) -> OutageHabit:
     made = OutageHabit(
         rows=keys.choice("rows", _OUTAGE_ROWS, usual.rows),
         logged_after_s=keys.integer("logged_after_s", 0, DAY_S, usual.logged_after_s),
-        last_gasp_by_module=keys.flag("last_gasp_by_module", usual.last_gasp_by_module),
     )
     keys.close()
     return made
@@ -210,7 +209,6 @@ def buffer_habit(keys: Keys) -> BufferHabit:
     usual = BufferHabit()
     made = BufferHabit(
         newest_last=keys.flag("newest_last", usual.newest_last),
-        pauses_while_read=keys.flag("pauses_while_read", usual.pauses_while_read),
         erased_by_new_period=keys.flag("erased_by_new_period", usual.erased_by_new_period),
         first_excluded=keys.flag("first_excluded", usual.first_excluded),
         bounds_on_period=keys.flag("bounds_on_period", usual.bounds_on_period),

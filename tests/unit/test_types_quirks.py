@@ -107,7 +107,6 @@ CHANGES: dict[str, tuple[str, Look, Any, Any]] = {
         ("push", True),
         ("utility_setting", False),
     ),
-    "wirepas-last-gasp": (ONE, field("outage_habit", "last_gasp_by_module"), False, True),
     "wirepas-no-image-resume": (ONE, field("session_habit", "image_resume"), True, False),
     "retrofit": (ONE, lambda one: one.associations["meter_reader"].needs_keys, True, False),
     "reader-encryption-only": (ONE, lambda one: one.associations["meter_reader"].security_control, 0x30, 0x20),
