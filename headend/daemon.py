@@ -12,7 +12,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import structlog
@@ -35,6 +35,7 @@ from headend.store.database import Pool, borrow, open_pool
 from headend.store.embedded import EmbeddedPostgres
 from headend.store.migrate import migrate
 from headend.store.rows import Source
+from headend.upkeep.work import upkeep
 from headend.vault import Vault, load_kek
 from profiles.errors import SettingsError, StoreError
 from profiles.meter_type import MeterType
@@ -149,8 +150,7 @@ async def engine(
     clock: Callable[[], datetime] = utc_now,
 ) -> AsyncIterator[Engine]:
     """Everything ready on an up-to-date database. Raises StoreError, SettingsError."""
-    chunk = timedelta(days=settings.database.chunk_days)
-    edition = await migrate(dsn, zone=settings.utility.zone, chunk_interval=chunk)
+    edition = await migrate(dsn, zone=settings.utility.zone, chunk_interval=settings.database.chunk_interval)
     pool = await open_pool(dsn, connections=settings.database.connections)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(pool)
@@ -237,6 +237,7 @@ async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event) -> None:
     collection = ready.settings.collection
     if "jobs" in roles:
         parts["dispatcher"] = lambda: _tick(ready, stop)
+        parts["upkeep"] = lambda: _upkeep(ready, stop)
     if "collect" in roles:
         parts["worker"] = lambda: ready.jobs.work(
             segments_at_once=collection.segments_at_once, reserved=collection.reserved_jobs
@@ -265,6 +266,12 @@ async def _tick(ready: Engine, stop: asyncio.Event) -> None:
     while not stop.is_set():
         await ready.dispatch()
         await _sleep(stop, ready.settings.collection.tick_s)
+
+
+async def _upkeep(ready: Engine, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await upkeep(ready.dsn, ready.settings, ready.clock())
+        await _sleep(stop, ready.settings.upkeep.every_s)
 
 
 async def _listen(ready: Engine, stop: asyncio.Event) -> None:

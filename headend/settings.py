@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Collection as Names
-from datetime import time
+from datetime import time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -53,8 +53,13 @@ class Database(_Section):
     dsn: Annotated[str, AfterValidator(connection_string)] = Field(default="", repr=False)
     """Empty: the embedded PostgreSQL, with its data in `folder`."""
     folder: Path = Path("/var/lib/headend/postgresql")
-    chunk_days: Annotated[int, Field(ge=1, le=366)] = 7
+    chunk_days: Annotated[int, Field(ge=1, le=366)] | None = None
+    """None: by the size of the fleet."""
     connections: Annotated[int, Field(ge=2, le=100)] = 6
+
+    @property
+    def chunk_interval(self) -> timedelta | None:
+        return None if self.chunk_days is None else timedelta(days=self.chunk_days)
 
 
 def time_zone(name: str) -> str:
@@ -193,6 +198,19 @@ class Spool(_Section):
     """What is left free on its disk."""
 
 
+class Upkeep(_Section):
+    """How long what is stored is kept, and in which form."""
+
+    every_s: Annotated[float, Field(ge=60, le=86400)] = 3600
+    at: time = time(3, 0)
+    """From when on, in the utility's zone, what is done once a day is done."""
+    keep_readings_days: Annotated[int, Field(ge=400, le=36_500)] = 1096
+    compress_after_days: Annotated[int, Field(ge=45, le=36_500)] = 45
+    keep_clock_checks_days: Annotated[int, Field(ge=1, le=36_500)] = 400
+    keep_jobs_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    keep_discovered_days: Annotated[int, Field(ge=1, le=3650)] = 90
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -212,6 +230,7 @@ class Settings(BaseSettings):
     schedules: Schedules = Schedules()
     push: Push = Push()
     spool: Spool = Spool()
+    upkeep: Upkeep = Upkeep()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()
     """Type files beside the ones that come with the program."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import typer
 
 from headend.cli.options import Config, Dsn, settings_of
@@ -34,7 +32,8 @@ def migrate(config: Config = None, dsn: Dsn = None) -> None:
     from headend.store.migrate import migrate as bring_up_to_date
 
     settings = settings_of(config, dsn)
-    chunk = timedelta(days=settings.database.chunk_days)
     with daemon.database(settings) as place:
-        edition = asyncio.run(bring_up_to_date(place, zone=settings.utility.zone, chunk_interval=chunk))
+        edition = asyncio.run(
+            bring_up_to_date(place, zone=settings.utility.zone, chunk_interval=settings.database.chunk_interval)
+        )
     typer.echo(f"the database is up to date: {EDITIONS[edition]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal
 
 import pytest
 from interval_writer import Writer
@@ -16,7 +15,7 @@ from headend.store.rows import MeterIntervals
 Reading = Callable[..., MeterIntervals]
 
 
-async def days(connection: Connection) -> dict[date, tuple[int, Decimal]]:
+async def days(connection: Connection) -> dict[date, tuple[int, object]]:
     cursor = await connection.execute("SELECT local_day, intervals, kwh_import FROM daily_energy WHERE meter = 'm1'")
     return {day: (intervals, kwh) for day, intervals, kwh in await cursor.fetchall()}
 

@@ -1,6 +1,6 @@
 -- Counts the days of meters again, each as far as it was counted before, and shows where what is kept differs: a day's
 -- counts, a day that is not kept though something is known of it or it lies before the watermark, and (without a day)
--- watermarks that have passed something owed or could go further.
+-- watermarks that have passed something owed or could go further. Days whose readings may have been dropped are left out.
 WITH mark AS (
     SELECT m.id, m.name, z.zone, w.settled, first_slot(%(profile)s, m.commissioned_at, m.interval_s, z.zone) AS begins
     FROM meter m CROSS JOIN utility z LEFT JOIN watermark w ON w.meter_id = m.id AND w.profile = %(profile)s
@@ -25,6 +25,7 @@ WITH mark AS (
 ), task AS (
     SELECT meter_id, day, coalesce(k.counted_until, '-infinity') AS until
     FROM known FULL JOIN kept k USING (meter_id, day)
+    WHERE day >= (SELECT local_day(u.readings_since, z.zone) FROM upkeep u CROSS JOIN utility z)
 ), counted AS MATERIALIZED (
     SELECT c.* FROM (SELECT array_agg(meter_id) AS meters, array_agg(day) AS days, array_agg(until) AS until FROM task) t
     CROSS JOIN LATERAL count_days(%(profile)s, t.meters, t.days, t.until) c
