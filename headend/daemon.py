@@ -12,7 +12,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar, get_args
 
 import structlog
@@ -27,7 +27,12 @@ from headend.garbage import look_seldom
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
 from headend.push import open_listener
-from headend.registry import find_meter
+from headend.registry import find_meter, mark_silent
+from headend.seeing import systemd
+from headend.seeing.current import CurrentSettings
+from headend.seeing.node import told
+from headend.seeing.server import served
+from headend.seeing.sight import Sight
 from headend.settings import Settings
 from headend.spool.spool import Spool, open_spool
 from headend.store.batch import Store
@@ -44,8 +49,13 @@ Role = Literal["collect", "listen", "jobs"]
 Roles = frozenset[Role]
 ALL_ROLES: Final[Roles] = frozenset(get_args(Role))
 """What a node does: read meters, take in pushes, see that what is due gets its jobs."""
-GRACE_S: Final = 20.0
-"""How long open sessions may go on after a stop is asked for."""
+GRACE_S: Final = 15.0
+"""How long all parts may take to end after a stop is asked for; jobs have less of it, the intake some more."""
+CUT_S: Final = 3.0
+"""How long those that did not end in time may take to be cut."""
+PATIENCE_S: Final = 300.0
+"""A part that says no more that it lives hangs after so long: longer than any deadline inside."""
+SILENCE_EVERY_S: Final = 3600.0
 TAKEN_WITHIN_S: Final = 60.0
 """By when a daemon that runs has taken a job that somebody waits for."""
 ASKED_EVERY_S: Final = 0.25
@@ -95,7 +105,7 @@ def database(settings: Settings, *, make: bool = True) -> Iterator[str]:
         yield dsn
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Engine:
     """What collects, on one database."""
 
@@ -110,6 +120,11 @@ class Engine:
     collector: Collector
     jobs: Jobs
     clock: Callable[[], datetime]
+
+    def heed(self, settings: Settings) -> None:
+        """These hold from now on, as far as they can be changed while sessions go on."""
+        self.settings = settings
+        self.collector.heed(settings.collection, settings.schedules)
 
     async def dispatch(self) -> int:
         """Make the jobs that are due; how many. Raises StoreError."""
@@ -167,24 +182,47 @@ async def engine(
         yield Engine(settings, dsn, pool, types, vault, store, spool, intake, collector, jobs, clock)
 
 
-async def run(settings: Settings, dsn: str, roles: Roles = ALL_ROLES) -> None:
-    """Collect until a signal comes. Raises SettingsError, and StoreError where waiting can't help."""
+async def run(
+    settings: Settings, dsn: str, roles: Roles = ALL_ROLES, reload: Callable[[], Settings] | None = None
+) -> None:
+    """Collect until a signal comes; SIGHUP has `reload` give the settings again.
+
+    Raises SettingsError, LinkError where metrics can't be served, and StoreError where waiting can't help.
+    """
     vault, types = Vault(load_kek(settings.vault.kek_file)), load_types(settings)
-    stop = asyncio.Event()
+    stop, sight = asyncio.Event(), Sight(roles, utc_now)
+    current = CurrentSettings(settings, reload or (lambda: settings))
     wait = 1.0
-    with _signals(stop):
-        log.info("daemon_started", meter_types=sorted(types), roles=sorted(roles))
-        while not stop.is_set():
-            try:
-                async with engine(settings, dsn, types, vault) as ready:
-                    await _serve(ready, roles, stop)
-            except StoreError as error:
-                if not error.retry:
-                    raise
-                log.error("database_away", reason=str(error), again_in_s=wait)
-                await _sleep(stop, wait)
-                wait = min(2 * wait, LONGEST_WAIT_S)
-        log.info("daemon_stopped")
+    with _signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: current.reload}):
+        async with served(settings.seeing, sight), _beside(systemd.ping(sight.hanging)):
+            log.info("daemon_started", meter_types=sorted(types), roles=sorted(roles), node=sight.node)
+            while not stop.is_set():
+                try:
+                    async with engine(current.now, dsn, types, vault) as ready:
+                        await _seen(ready, roles, stop, sight, current)
+                except StoreError as error:
+                    if not error.retry:
+                        raise
+                    log.error("database_away", reason=str(error), again_in_s=wait)
+                    systemd.ready("running; the database is away")
+                    await _sleep(stop, wait)
+                    wait = min(2 * wait, LONGEST_WAIT_S)
+            log.info("daemon_stopped")
+
+
+async def _seen(ready: Engine, roles: Roles, stop: asyncio.Event, sight: Sight, current: CurrentSettings) -> None:
+    """Serve, and let it be seen."""
+    sight.attach(ready.intake, ready.spool, ready.collector)
+    ready.jobs.on_alive = lambda: sight.pulse.beat("worker", PATIENCE_S)
+    current.on_change = ready.heed
+    ready.heed(current.now)
+    try:
+        async with told(sight, ready.pool):
+            systemd.ready("running")
+            await _serve(ready, roles, stop, sight)
+    finally:
+        sight.detach()
+        current.on_change = lambda settings: None
 
 
 async def collect_once(
@@ -197,7 +235,7 @@ async def collect_once(
     vault, types = Vault(load_kek(settings.vault.kek_file)), load_types(settings)
     stop = asyncio.Event()
     clock = utc_now if at is None else lambda: at
-    with _signals(stop):
+    with _signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set}):
         async with engine(settings, dsn, types, vault, clock=clock) as ready:
             work = asyncio.create_task(_by_hand(ready, meters, here))
             await _until(work, stop)
@@ -231,40 +269,55 @@ async def _done_by_a_daemon(jobs: Jobs, job: int) -> None:
         await asyncio.sleep(ASKED_EVERY_S)
 
 
-async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event) -> None:
-    """All parts of these roles, side by side, until `stop`; open sessions get a moment then."""
+async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event, sight: Sight) -> None:
+    """All parts of these roles, side by side, until `stop`; open sessions get a moment then.
+
+    Raises what ended a part for good.
+    """
     parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
-    collection = ready.settings.collection
     if "jobs" in roles:
-        parts["dispatcher"] = lambda: _tick(ready, stop)
+        parts["dispatcher"] = lambda: _tick(ready, stop, sight)
+        parts["silence"] = lambda: _mark_silent(ready, stop)
         parts["upkeep"] = lambda: _upkeep(ready, stop)
     if "collect" in roles:
-        parts["worker"] = lambda: ready.jobs.work(
-            segments_at_once=collection.segments_at_once, reserved=collection.reserved_jobs
-        )
+        parts["worker"] = lambda: _work(ready)
     if "listen" in roles and (ready.settings.push.listen or ready.settings.push.mqtt_host):
-        parts["listener"] = lambda: _listen(ready, stop)
-    tasks = [asyncio.create_task(_kept_up(name, part, stop), name=name) for name, part in parts.items()]
+        parts["listener"] = lambda: _listen(ready, stop, sight)
+    tasks = [asyncio.create_task(_kept_up(name, part, stop, sight), name=name) for name, part in parts.items()]
     try:
         ends = asyncio.create_task(stop.wait())
         await asyncio.wait({ends, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         ends.cancel()
         if stop.is_set():
             log.info("stopping", grace_s=GRACE_S, open_sessions=ready.collector.pace.open)
-        ready.collector.stop()
-        for task in tasks:
-            task.cancel()
-        _, late = await asyncio.wait(tasks, timeout=GRACE_S)
-        if late:
-            log.warning("sessions_cut", reason="open sessions did not end in time; what they read is still owed")
+            systemd.stopping()
     finally:
-        for task in tasks:
-            await _end(task)
+        ready.collector.stop()
+        await _end_all(tasks)
+    for task in tasks:
+        if not stop.is_set() and task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
 
 
-async def _tick(ready: Engine, stop: asyncio.Event) -> None:
+async def _end_all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End all parts, within a limit whatever they do."""
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=GRACE_S)
+    if late:
+        log.warning("sessions_cut", reason="open sessions did not end in time; what they read is still owed")
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late, timeout=CUT_S)
+
+
+async def _tick(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     while not stop.is_set():
+        sight.pulse.beat("dispatcher", ready.settings.collection.tick_s + PATIENCE_S)
         await ready.dispatch()
+        sight.dispatched_at = ready.clock()
         await _sleep(stop, ready.settings.collection.tick_s)
 
 
@@ -274,28 +327,54 @@ async def _upkeep(ready: Engine, stop: asyncio.Event) -> None:
         await _sleep(stop, ready.settings.upkeep.every_s)
 
 
-async def _listen(ready: Engine, stop: asyncio.Event) -> None:
+async def _mark_silent(ready: Engine, stop: asyncio.Event) -> None:
+    """Call silent, now and then, the meters that have not answered for long."""
+    while not stop.is_set():
+        before = ready.clock() - timedelta(hours=ready.settings.seeing.silent_after_h)
+        async with borrow(ready.pool) as connection:
+            if count := await mark_silent(connection, before):
+                log.warning("meters_silent", count=count, after_h=ready.settings.seeing.silent_after_h)
+        await _sleep(stop, SILENCE_EVERY_S)
+
+
+async def _work(ready: Engine) -> None:
+    """Do jobs."""
+    limits = ready.settings.collection
+    await ready.jobs.work(segments_at_once=limits.segments_at_once, reserved=limits.reserved_jobs)
+
+
+async def _listen(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     """Take in pushes."""
+    sight.waiting_for.add("listener")
     of = ready.settings.push
-    async with open_listener(of, ready.pool, ready.vault, ready.types, ready.intake, ready.spool, clock=ready.clock):
+    async with open_listener(
+        of, ready.pool, ready.vault, ready.types, ready.intake, ready.spool, clock=ready.clock
+    ) as sight.listening:
+        sight.waiting_for.discard("listener")
         await stop.wait()
 
 
-async def _kept_up(name: str, part: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+async def _kept_up(name: str, part: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event, sight: Sight) -> None:
     """A part that begins anew after the database was away. Raises what waiting can't help."""
     wait = 1.0
-    while not stop.is_set():
-        try:
-            await part()
-        except* StoreError as errors:
-            error = _first(errors)
-            if not error.retry:
-                raise error from None
-            log.error("database_away", part=name, reason=str(error), again_in_s=wait)
-            await _sleep(stop, wait)
-            wait = min(2 * wait, LONGEST_WAIT_S)
-        else:
-            wait = 1.0
+    try:
+        while not stop.is_set():
+            sight.waiting_for.discard(name)
+            try:
+                await part()
+            except* StoreError as errors:
+                error = _first(errors)
+                if not error.retry:
+                    raise error from None
+                sight.waiting_for.add(name)
+                log.error("database_away", part=name, reason=str(error), again_in_s=wait)
+                await _sleep(stop, wait)
+                wait = min(2 * wait, LONGEST_WAIT_S)
+            else:
+                wait = 1.0
+    finally:
+        sight.waiting_for.discard(name)
+        sight.pulse.rest(name)
 
 
 async def _until(work: asyncio.Task[Any], stop: asyncio.Event) -> None:
@@ -317,15 +396,25 @@ async def _sleep(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
 
 
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` goes on as long as this lasts."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        await _end(task)
+
+
+@contextlib.contextmanager
+def _signals(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number, handle in handlers.items():
+        loop.add_signal_handler(number, handle)
+    try:
+        yield
+    finally:
+        for number in handlers:
             loop.remove_signal_handler(number)
 
 

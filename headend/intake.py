@@ -33,6 +33,8 @@ LIMIT: Final = 2 * ROWS
 """Rows that may wait for each writer; `put` waits when there are so many."""
 WRITE_S: Final = 150.0
 """The longest that one write may take; more than the store's own deadline for a statement."""
+HUNG_S: Final = 300.0
+"""A writer that does one thing for so long, deadlines of database and disk notwithstanding, hangs."""
 STOP_S: Final = 10.0
 """The longest that the end may wait for the database, and then for the spool."""
 LOOK_S: Final = 1.0
@@ -61,6 +63,8 @@ class Intake:
     def __init__(self, store: Store, spool: Spool, *, clock: Callable[[], datetime]) -> None:
         self.written = Written()
         """By this process, what was replayed included."""
+        self.batches = 0
+        """Written likewise."""
         self.away = False
         """The database is: the last write did not succeed, for no fault of what was written."""
         self._store = store
@@ -94,6 +98,12 @@ class Intake:
     def held(self) -> int:
         """Rows that wait in memory."""
         return sum(line.held for line in self._lines)
+
+    @property
+    def hung(self) -> bool:
+        """A writer has not come to an end of one try for longer than all deadlines of it together."""
+        now = asyncio.get_running_loop().time()
+        return any(line.tried_at is not None and now - line.tried_at > HUNG_S for line in self._lines)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -138,13 +148,15 @@ class Intake:
 
     async def _write_until_closed(self, line: _Line) -> None:
         while batch := await line.gather():
-            await self._keep(batch)
+            await self._keep(batch, line)
+            line.tried_at = None
             line.settle(len(batch))
 
-    async def _keep(self, batch: Sequence[Finished]) -> None:
+    async def _keep(self, batch: Sequence[Finished], line: _Line) -> None:
         """Make the batch durable: in the store, or behind others in the spool; waits while neither takes it."""
         wait = 0.5
         while True:
+            line.tried_at = asyncio.get_running_loop().time()
             if not self.behind and await self._write(batch) is None:
                 return
             try:
@@ -177,6 +189,7 @@ class Intake:
             log.warning("batch_not_written", sessions=len(batch), away=self.away, reason=failure.reason, exc_info=ours)
             return failure
         self.written += written
+        self.batches += 1
         self.away = False
         return None
 
@@ -303,6 +316,8 @@ class _Line:
     def __init__(self) -> None:
         self.held = 0
         """Rows in it."""
+        self.tried_at: float | None = None
+        """When its writer began what it does now, by the loop's clock; None: it waits for more."""
         self._items: deque[Finished] = deque()
         self._room = asyncio.Event()
         self._some = asyncio.Event()

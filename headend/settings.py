@@ -211,6 +211,15 @@ class Upkeep(_Section):
     keep_discovered_days: Annotated[int, Field(ge=1, le=3650)] = 90
 
 
+class Seeing(_Section):
+    """Where metrics and health are served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """None: nowhere; 0: any that is free, which the log tells."""
+    silent_after_h: Annotated[float, Field(gt=0, le=10_000)] = 72
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -231,6 +240,7 @@ class Settings(BaseSettings):
     push: Push = Push()
     spool: Spool = Spool()
     upkeep: Upkeep = Upkeep()
+    seeing: Seeing = Seeing()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()
     """Type files beside the ones that come with the program."""

@@ -32,7 +32,7 @@ def run(
     settings = settings_of(config, dsn)
     configure_logs(settings.log.level, settings.log.format)
     with daemon.database(settings) as place:
-        daemon.run_async(lambda: daemon.run(settings, place, roles))
+        daemon.run_async(lambda: daemon.run(settings, place, roles, lambda: settings_of(config, dsn)))
 
 
 def status(

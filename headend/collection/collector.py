@@ -26,7 +26,7 @@ from headend.collection.pace import Pace
 from headend.collection.planning import Planner, Wanted
 from headend.collection.visit import Visit
 from headend.intake import Intake
-from headend.settings import Collection
+from headend.settings import Collection, Schedules
 from headend.store import counters
 from headend.store.database import Pool, borrow, store_errors
 from headend.store.finished import Contact, Finished
@@ -147,7 +147,24 @@ class Collector:
         self.pace = Pace(settings.max_open_sessions, settings.new_sessions_per_s)
         self.on_finished: Callable[[Finished], None] = lambda finished: None
         """Called for each meter as it is done."""
+        self.outcomes: Counter[str] = Counter()
+        """Meters that were visited: `answered`, or the kind of error."""
         self._stopping = False
+
+    def heed(self, settings: Collection, schedules: Schedules) -> None:
+        """These hold from now on; sessions that are open go on as they began."""
+        self._settings = settings
+        self._planner.heed(settings, schedules)
+        self.pace.limit(settings.max_open_sessions, settings.new_sessions_per_s)
+
+    async def note_asked(self, asked_at: datetime, report: Report) -> None:
+        """Note how long somebody waited for a report; a database that is away is passed over."""
+        done = {"done_at": self._clock(), "meters": report.meters, "answered": report.answered}
+        try:
+            async with borrow(self._pool) as connection:
+                await connection.execute(statement("on_demand_keep"), {"asked_at": asked_at, **done})
+        except StoreError as error:
+            log.warning("wait_not_noted", reason=str(error))
 
     def stop(self) -> None:
         """Begin no further session; those that are open go on."""
@@ -275,6 +292,7 @@ class Collector:
 
     async def _hand_over(self, visit: Visit, error: HeadEndError | None, report: Report) -> None:
         error = error or visit.problem
+        self.outcomes["answered" if error is None else type(error).__name__] += 1
         report.meters += 1
         report.again += visit.unfinished and error is None
         if error is None:

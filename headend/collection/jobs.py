@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import procrastinate
@@ -17,7 +17,7 @@ import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import DeleteJobCondition
 
-from headend.collection.collector import Collector
+from headend.collection.collector import Collector, Report
 from headend.collection.planning import Wanted
 from headend.collection.tasks import TASKS, Task
 from headend.store.rows import Source
@@ -32,7 +32,8 @@ STALE_S: Final = 10.0
 REAP_EVERY_S: Final = 5.0
 _AGAIN: Final = procrastinate.RetryStrategy(max_attempts=5, wait=10, linear_wait=20, retry_exceptions={StoreError})
 CONNECTIONS: Final = 4
-GRACE_S: Final = 20.0
+GRACE_S: Final = 12.0
+"""How long jobs may go on after a stop is asked for."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,8 @@ class Jobs:
         connector = procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=CONNECTIONS)
         self._app = procrastinate.App(connector=connector)
         self._collector = collector
+        self.on_alive: Callable[[], None] = lambda: None
+        """Called every few seconds while it works."""
         self._collect = self._app.task(name="collect_segment", queue=COLLECT, retry=_AGAIN)(self._collect_segment)
         self._ask = self._app.task(name="ask_meters", queue=ON_DEMAND, retry=_AGAIN)(self._ask_meters)
 
@@ -73,7 +76,8 @@ class Jobs:
         """Have these meters asked now; the job's number. `ranges` of the block load, in place of what they owe."""
         spans = [[start.isoformat(), end.isoformat()] for start, end in ranges]
         with job_errors():
-            return await self._ask.defer_async(meters=list(meters), tasks=list(tasks), ranges=spans)
+            asked_at = datetime.now(UTC).isoformat()
+            return await self._ask.defer_async(meters=list(meters), tasks=list(tasks), ranges=spans, asked_at=asked_at)
 
     async def state(self, job: int) -> str | None:
         """`todo`, `doing`, `succeeded`, `failed` …; None once it is forgotten."""
@@ -104,6 +108,7 @@ class Jobs:
     async def _reap(self) -> None:
         """Give the jobs of dead workers to the living: nothing else does."""
         while True:
+            self.on_alive()
             await asyncio.sleep(REAP_EVERY_S)
             with job_errors():
                 for job in await self._app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALE_S):
@@ -115,11 +120,15 @@ class Jobs:
     async def _collect_segment(self, segment: int, tasks: list[str]) -> None:
         await self._do(segment=segment, wanted=Wanted(_tasks(tasks), patient=True))
 
-    async def _ask_meters(self, meters: list[int], tasks: list[str], ranges: list[list[str]]) -> None:
+    async def _ask_meters(
+        self, meters: list[int], tasks: list[str], ranges: list[list[str]], asked_at: str | None = None
+    ) -> None:
         spans = tuple((datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in ranges)
-        await self._do(meters=meters, wanted=Wanted(_tasks(tasks), source=Source.ON_DEMAND, ranges=spans))
+        report = await self._do(meters=meters, wanted=Wanted(_tasks(tasks), source=Source.ON_DEMAND, ranges=spans))
+        if asked_at is not None and self._collector is not None:
+            await self._collector.note_asked(datetime.fromisoformat(asked_at), report)
 
-    async def _do(self, *, wanted: Wanted, segment: int | None = None, meters: Sequence[int] = ()) -> None:
+    async def _do(self, *, wanted: Wanted, segment: int | None = None, meters: Sequence[int] = ()) -> Report:
         assert self._collector is not None, "who does no jobs has no worker"
         try:
             if segment is not None:
@@ -141,6 +150,7 @@ class Jobs:
             down=report.down,
             seconds=round(report.seconds, 3),
         )
+        return report
 
 
 @contextlib.contextmanager

@@ -54,6 +54,10 @@ class Planner:
         self._limits = limits
         self._schedules = schedules
 
+    def heed(self, limits: Limits, schedules: Schedules) -> None:
+        """These hold from now on."""
+        self._limits, self._schedules = limits, schedules
+
     async def meters(
         self, connection: Connection, *, segment: int | None = None, meters: Sequence[int] = ()
     ) -> list[VisitedMeter]:

@@ -62,6 +62,8 @@ class Size:
     waiting: Mapping[str, int]
     octets: int
     limit: int
+    oldest_at: datetime | None = None
+    """Since when the first of those that wait does; None: none waits."""
 
 
 class SpoolFile:
@@ -161,9 +163,10 @@ class SpoolFile:
     def size(self) -> Size:
         """What waits, and how much room it takes."""
         with self._errors():
-            waiting: dict[str, int] = dict(self._connection.execute(_sql("counts")).fetchall())
+            rows: list[tuple[str, int, str]] = self._connection.execute(_sql("counts")).fetchall()
             used, _ = self._pages()
-        return Size(waiting, used, self._limit)
+        oldest = min((datetime.fromisoformat(at) for _, _, at in rows), default=None)
+        return Size({kind: entries for kind, entries, _ in rows}, used, self._limit, oldest)
 
     def shrink(self) -> bool:
         """Give some unused pages back to the disk; whether there are more."""

@@ -1,1 +1,1 @@
-SELECT queue_name, status::text, count(*) FROM procrastinate_jobs GROUP BY queue_name, status
+SELECT queue_name, count(*) FROM procrastinate_jobs WHERE status = 'todo' GROUP BY queue_name

@@ -1,0 +1,172 @@
+"""What a running daemon shows: metrics, health, systemd, reload, status; and that it ends in time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from terminal import Program, Terminal, wait_until
+from test_daemon import Operator
+
+METERS = 6
+
+
+@pytest.fixture
+def operator(terminal: Terminal, empty_timescale_dsn: str) -> Operator:
+    return Operator(terminal, empty_timescale_dsn)
+
+
+class Manager:
+    """The service manager's end of the notification socket; it reads all the time, or senders find it full."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.said: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def heard(self, word: str) -> bool:
+        """Whether it was told so, by now."""
+        return word in self.said
+
+    def close(self) -> None:
+        self._socket.sendto(b"END", str(self.path))
+        self._reader.join()
+        self._socket.close()
+
+    def _read(self) -> None:
+        while (heard := self._socket.recv(4096)) != b"END":
+            self.said += heard.decode().splitlines()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.close()
+
+
+def page(daemon: Program, path: str) -> tuple[int, str]:
+    """Status and body of what a daemon serves."""
+    daemon.says('"event": "seeing"')
+    port = daemon.events("seeing")[0]["port"]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def metrics(daemon: Program) -> dict[str, float]:
+    """By name and labels, as they are written."""
+    lines = [line for line in page(daemon, "/metrics")[1].splitlines() if not line.startswith("#")]
+    return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+
+
+@contextmanager
+def silent_meter() -> Iterator[str]:
+    """An address that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_metrics_health_and_status_show_what_a_daemon_does(operator: Operator, manager: Manager) -> None:
+    meters = operator.terminal.meters(METERS)
+    dead = meters.rows[2]
+    meters.registry.write_text(meters.registry.read_text().replace(dead["address"], "tcp://127.0.0.1:9"))
+    operator.run("meters", "import", meters.registry)
+    told = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "900000"}
+    daemon = operator.daemon(HEADEND_SEEING__PORT="0", **told)
+    wait_until(lambda: manager.heard("READY=1") and manager.said.count("WATCHDOG=1") > 2, "READY=1 and pings")
+    expected = meters.expected - 96
+    wait_until(lambda: metrics(daemon).get("headend_intervals_stored_total", 0) >= expected, "every interval counted")
+    visited = 'headend_sessions_total{outcome="'
+    wait_until(lambda: sum(name.startswith(visited) for name in metrics(daemon)) == 2, "the dead meter counted")
+    seen = metrics(daemon)
+    outcomes = {name.removeprefix(visited).rstrip('"}') for name in seen if name.startswith(visited)}
+    assert outcomes == {"answered", "LinkError"}
+    assert seen[f'{visited}answered"}}'] >= METERS - 1
+    assert seen["headend_database_away"] == seen["headend_spool_full"] == 0
+    assert seen["headend_batches_stored_total"] >= 1
+    assert seen["headend_dispatcher_age_seconds"] < 30
+    assert not any(meter["name"] in name for name in seen for meter in meters.rows)
+    assert page(daemon, "/health") == (200, '{"ok": true, "reasons": []}\n')
+    assert wait_until(lambda: page(daemon, "/ready")[0] == 200, "readiness")
+    assert page(daemon, "/else")[0] == 404
+    assert daemon.stop() == 0
+    wait_until(lambda: manager.heard("STOPPING=1"), "STOPPING=1", 5)
+    meters.stop()
+
+
+def test_pings_end_while_the_loop_hangs_and_come_back(operator: Operator, manager: Manager) -> None:
+    told = {"NOTIFY_SOCKET": f"{manager.path}", "WATCHDOG_USEC": "600000"}
+    daemon = operator.daemon(**told)
+    wait_until(lambda: manager.heard("WATCHDOG=1"), "a ping")
+    os.kill(daemon.process.pid, signal.SIGSTOP)
+    time.sleep(0.3)
+    manager.said.clear()
+    time.sleep(1.0)
+    assert not manager.heard("WATCHDOG=1")
+    os.kill(daemon.process.pid, signal.SIGCONT)
+    wait_until(lambda: manager.heard("WATCHDOG=1"), "pings again")
+    assert daemon.stop() == 0
+
+
+def test_slow_and_many_readers_of_metrics_are_cut_off(operator: Operator) -> None:
+    daemon = operator.daemon(HEADEND_SEEING__PORT="0")
+    assert page(daemon, "/health")[0] == 200
+    port = int(str(daemon.events("seeing")[0]["port"]))
+    slow = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(40)]
+    for each in slow:
+        each.send(b"GET /met")
+    began = time.monotonic()
+    assert [each.recv(1) for each in slow] == [b""] * 40
+    assert time.monotonic() - began < 9
+    assert page(daemon, "/health")[0] == 200
+    assert daemon.stop() == 0
+
+
+def test_sighup_takes_over_schedules_and_limits_and_keeps_them_when_the_file_is_wrong(
+    operator: Operator, manager: Manager
+) -> None:
+    config = operator.terminal.folder / "headend.toml"
+    config.write_text("[schedules]\nblock_load_s = 3600\n")
+    daemon = operator.daemon(HEADEND_CONFIG=str(config), NOTIFY_SOCKET=str(manager.path))
+    wait_until(lambda: manager.heard("READY=1"), "READY=1")
+    manager.said.clear()
+    config.write_text('[schedules]\nblock_load_s = 900\n[log]\nlevel = "debug"\n[spool]\nmax_mb = 99\n')
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.says("settings_reloaded")
+    done = daemon.events("settings_reloaded")[0]
+    assert (done["changed"], done["at_next_start"]) == (["schedules", "log"], ["spool"])
+    wait_until(lambda: manager.heard("RELOADING=1") and manager.heard("READY=1"), "RELOADING=1, then READY=1")
+    config.write_text("[schedules]\nblock_load_s = -1\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.says("settings_kept")
+    assert "schedules.block_load_s" in str(daemon.events("settings_kept")[0]["reason"])
+    assert daemon.stop() == 0
+
+
+def test_a_stop_takes_at_most_30_seconds_with_a_session_that_hangs(operator: Operator) -> None:
+    meters = operator.terminal.meters(1)
+    with silent_meter() as address:
+        meters.registry.write_text(meters.registry.read_text().replace(meters.address(), f"{address}?timeout=200"))
+        operator.run("meters", "import", meters.registry)
+        daemon = operator.daemon(HEADEND_SEEING__PORT="0")
+        wait_until(lambda: metrics(daemon).get("headend_open_sessions") == 1, "an open session")
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 30
+        assert "Traceback" not in daemon.err
+    meters.stop()
