@@ -26,6 +26,7 @@ from headend.collection.tasks import TASKS
 from headend.garbage import look_seldom
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
+from headend.outages.correlator import correlate
 from headend.push import open_listener
 from headend.registry import find_meter, mark_silent
 from headend.seeing import systemd
@@ -279,6 +280,7 @@ async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event, sight: Sight)
         parts["dispatcher"] = lambda: _tick(ready, stop, sight)
         parts["silence"] = lambda: _mark_silent(ready, stop)
         parts["upkeep"] = lambda: _upkeep(ready, stop)
+        parts["outages"] = lambda: correlate(ready.dsn, lambda: ready.settings.outages, ready.clock)
     if "collect" in roles:
         parts["worker"] = lambda: _work(ready)
     if "listen" in roles and (ready.settings.push.listen or ready.settings.push.mqtt_host):

@@ -220,6 +220,20 @@ class Seeing(_Section):
     silent_after_h: Annotated[float, Field(gt=0, le=10_000)] = 72
 
 
+class Outages(_Section):
+    """What is taken for an outage, and of what."""
+
+    transformer_meters: Annotated[int, Field(ge=2, le=10_000)] = 3
+    transformer_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    feeder_transformers: Annotated[int, Field(ge=2, le=10_000)] = 2
+    feeder_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    together_s: Annotated[float, Field(gt=0, le=86400)] = 600
+    late_s: Annotated[float, Field(ge=0, le=3600)] = 30
+    answers_after_s: Annotated[float, Field(ge=0, le=86400)] = 120
+    give_up_h: Annotated[int, Field(ge=1, le=10_000)] = 168
+    history_h: Annotated[int, Field(ge=1, le=10_000)] = 72
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -241,6 +255,7 @@ class Settings(BaseSettings):
     spool: Spool = Spool()
     upkeep: Upkeep = Upkeep()
     seeing: Seeing = Seeing()
+    outages: Outages = Outages()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()
     """Type files beside the ones that come with the program."""
