@@ -19,6 +19,7 @@ from headend.cli.demo import demo
 from headend.cli.gaps import gaps
 from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
+from headend.cli.restored import restored
 from headend.cli.run import run, status
 from headend.cli.simulate import PASS_ON, simulate
 from headend.cli.types import types
@@ -79,6 +80,7 @@ app.command("status")(status)
 app.command("gaps")(gaps)
 app.command("types")(types)
 app.add_typer(meters.app, name="meters")
+database.app.command("restored")(restored)
 app.add_typer(database.app, name="db")
 app.add_typer(spool.app, name="spool")
 app.add_typer(vault.app, name="vault")

@@ -33,6 +33,14 @@ async def client_title(connection: Connection) -> bytes:
     return bytes(row[0])
 
 
+async def renew_title(connection: Connection) -> bytes:
+    """Draw another title for this head-end, which a database that has forgotten counters needs. Raises StoreError."""
+    async with store_errors():
+        row = await (await connection.execute(statement("client_title_renew"))).fetchone()
+    assert row is not None, "a migration made the one row"
+    return bytes(row[0])
+
+
 async def reserve(connection: Connection, key_ids: Sequence[int], title: bytes, n: int) -> dict[int, CounterRange]:
     """Spend `n` counters of each key for the issuer `title`: by key id (of `meter_key`), committed on return.
 
