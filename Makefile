@@ -4,9 +4,10 @@ ARGS ?=
 WORKERS ?= 2
 SECONDS ?= 600
 TARGETS ?=
+SEED ?=
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz clean
+.PHONY: help demo test lint bench campaigns fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 12
@@ -25,6 +26,9 @@ lint: .venv/.made ## Check style, types and which part imports which
 
 bench: .venv/.made ## Measure decoding, sessions and storing (ARGS="-k decode")
 	@$(BIN)/pytest tests/bench $(ARGS)
+
+campaigns: .venv/.made ## Run the campaigns in full, which takes hours, into docs/campaigns.md (SEED=..., ARGS="-k killed")
+	@FULL_CAMPAIGNS=1 SEED='$(SEED)' $(BIN)/pytest tests/acceptance/campaigns $(ARGS)
 
 fuzz: .venv/.made ## Fuzz the receive paths, SECONDS=600 each (TARGETS="client push ...")
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) $(TARGETS)
