@@ -17,7 +17,7 @@ from headend.store.absence import record_coverage
 from headend.store.counters import record_received
 from headend.store.database import Connection, Edition, Pool, store_errors
 from headend.store.events import write_events, write_marks
-from headend.store.finished import ClockCheck, Contact, Finished, Nameplate
+from headend.store.finished import ClockCheck, Contact, Finished, MeterRatio, Nameplate
 from headend.store.layouts import save_layouts
 from headend.store.profiles import write_profiles
 from headend.store.statements import statement
@@ -58,6 +58,7 @@ async def write_batch(connection: Connection, finished: Sequence[Finished], *, n
         await _write_layouts(connection, fresh)
         await _write_contacts(connection, fresh)
         await _write_nameplates(connection, [one.nameplate for one in fresh if one.nameplate is not None])
+        await _write_ratios(connection, [one.ratio for one in fresh if one.ratio is not None])
         await _write_clock_checks(connection, [one.clock for one in fresh if one.clock is not None])
         if items := [item for one in fresh for item in one.readings]:
             written += await write_intervals(connection, items, now)
@@ -138,6 +139,19 @@ async def _write_nameplates(connection: Connection, nameplates: Sequence[Namepla
     }
     await connection.execute(statement("layouts_outdated"), parameters)
     await connection.execute(statement("nameplates"), parameters)
+
+
+async def _write_ratios(connection: Connection, ratios: Sequence[MeterRatio]) -> None:
+    if not ratios:
+        return
+    parameters = {
+        "meters": [one.meter_id for one in ratios],
+        "since": [one.since for one in ratios],
+        "ct": [one.ct for one in ratios],
+        "pt": [one.pt for one in ratios],
+        "secondary": [one.secondary for one in ratios],
+    }
+    await connection.execute(statement("ratios_keep"), parameters)
 
 
 async def _write_clock_checks(connection: Connection, checks: Sequence[ClockCheck]) -> None:

@@ -125,6 +125,20 @@ class Nameplate:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterRatio:
+    """Instrument transformers before a meter, as it said them at the moment `since`: primary to secondary.
+
+    `pt`: None where it does not say. `secondary`: whether it counts what is on the secondary side, as its type says.
+    """
+
+    meter_id: int
+    since: datetime
+    ct: Decimal
+    pt: Decimal | None
+    secondary: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StatusWord:
     """The event status word of a meter at a moment, by its clock as far as that is known: its set bits, from 0.
 
@@ -172,6 +186,7 @@ class Finished:
     push: PushCounter | None = None
     park: bool = False
     """It is to be left alone, for its contact's error, until someone has looked."""
+    ratio: MeterRatio | None = None
 
     @property
     def rows(self) -> int:
