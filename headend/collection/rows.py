@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -18,12 +17,13 @@ import numpy as np
 
 from drivers.dlms import axdr
 from drivers.reading import NO_CODE, EventRows, ProfileRows, ValueColumn
-from headend.store.finished import EventMark, MeterEvent, MeterRatio, ProfileReading, Value
+from headend.store.finished import EventMark, MeterEvent, ProfileReading, Value
 from headend.store.rows import UNIX_EPOCH, MeterIntervals, Source
+from profiles.datetimes import later
 from profiles.intervals import IN_THE_FUTURE as FUTURE
 from profiles.intervals import NO_DATE_TIME, IntervalBatch, Quality, Suspect
 from profiles.intervals import TOO_OLD as OLD
-from profiles.meter_type import MeterType
+from profiles.meter_type import LOAD_KINDS, MeterType
 from profiles.objects import CaptureObject
 
 DAY: Final = timedelta(days=1)
@@ -50,8 +50,13 @@ class RowReader:
         found: list[ProfileReading] = []
         suspects: list[Suspect] = []
         marked = rows.profile.kind in ("instantaneous", "nameplate")
+        before: datetime | None = None
         for row in range(len(rows)):
             stamp = None if rows.stamp is None else _instant(rows.columns[rows.stamp], row)
+            inferred = stamp is None and before is not None and _follows(rows, row)
+            if inferred and before is not None:
+                stamp = later(before, 1, rows.profile.capture_period_s, self.meter_type.zone)
+            before = stamp
             ts = self.read_at if stamp is None and marked else stamp
             reason = NO_DATE_TIME if ts is None else OLD if ts < self.earliest else FUTURE if ts > self.latest else ""
             if reason or ts is None:
@@ -65,7 +70,9 @@ class RowReader:
                     self._day(rows, ts) if rows.profile.kind == "daily_load" else ts,
                     values,
                     units,
-                    int(rows.quality[row]) | _cell_quality(rows.columns, row),
+                    int(rows.quality[row])
+                    | _cell_quality(rows.columns, row)
+                    | (int(Quality.STAMP_INFERRED) if inferred else 0),
                     self.read_at,
                     self.source,
                 )
@@ -138,21 +145,6 @@ def row_values(
     return values, units
 
 
-def ratio_said(meter_type: MeterType, readings: Iterable[ProfileReading]) -> MeterRatio | None:
-    """The ratios of instrument transformers in the newest nameplate or values of the moment that have them."""
-    if meter_type.ratios is None:
-        return None
-    found: MeterRatio | None = None
-    for one in readings:
-        ct, pt = (
-            value if isinstance(value := one.values.get(str(place)), Decimal) and value > 0 else None
-            for place in (meter_type.ratios.current, meter_type.ratios.voltage)
-        )
-        if ct is not None and meter_type.profiles[one.profile].kind in ("instantaneous", "nameplate"):
-            found = MeterRatio(one.meter_id, one.read_at, ct, pt, meter_type.ratios.values == "secondary")
-    return found
-
-
 def object_key(captured: CaptureObject) -> str:
     """`class/OBIS/attribute`, with the element (`#2`) where a part of the attribute is captured."""
     part = f"#{captured.data_index}" if captured.data_index else ""
@@ -182,6 +174,11 @@ def _instant(column: ValueColumn, row: int) -> datetime | None:
     if column.form != "instant" or not column.known[row]:
         return None
     return UNIX_EPOCH + timedelta(microseconds=int(column.values[row]))
+
+
+def _follows(rows: ProfileRows, row: int) -> bool:
+    """Whether a row has null-data for its time, which means: one period after that of the row before."""
+    return rows.profile.kind in LOAD_KINDS and rows.stamp is not None and bool(rows.columns[rows.stamp].null[row])
 
 
 def _place(rows: ProfileRows, column: ValueColumn | None) -> int | None:

@@ -18,9 +18,10 @@ from drivers.credentials import CounterRange
 from drivers.dlms import axdr
 from drivers.reading import EventRows, Layout, ProfileRows, Reader, read_push_lists
 from drivers.reading.identity import CATEGORY, FIRMWARE, MAKER, RATING
+from drivers.reading.selection import on_grid
 from drivers.reading.values import rows_of
 from drivers.session import Session
-from headend.collection.rows import RowReader, ratio_said
+from headend.collection.rows import RowReader
 from headend.collection.tasks import Task
 from headend.push.meters import LIST_OF
 from headend.store.finished import (
@@ -159,7 +160,6 @@ class Visit:
             self._nameplate,
             self.received,
             park=park,
-            ratio=None if self.meter_type is None else ratio_said(self.meter_type, self._profiles),
         )
 
     # -- one task ---------------------------------------------------------------------------------------------
@@ -209,6 +209,8 @@ class Visit:
     async def _daily_load(self, reader: Reader, clock: Callable[[], datetime]) -> None:
         buffer = await reader.buffer(reader.profile("daily_load"))
         for start, end in self.days:
+            period_s, zone = buffer.layout.capture_period_s, reader.meter_type.zone
+            start, end = on_grid(start, period_s, zone), on_grid(end, period_s, zone)  # its midnights may not be ours
             by_time = buffer.profile.selective_access == "range"
             table = await buffer.range(start, end) if by_time else await buffer.read()
             reader.layouts[buffer.profile.obis] = buffer.layout

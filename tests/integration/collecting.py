@@ -121,7 +121,7 @@ class Town(Field):
         if of.kind == "block_load":
             until -= timedelta(seconds=of.capture_period_s - 60)
         key = AnswerKey(self.fleet, self.meter_type, self.world)
-        return key.said(self.fleet.identity(index), of, COMMISSIONED, until)
+        return key.said(self.fleet.identity(index), of, self.fleet.commissioned_at, until)
 
 
 @asynccontextmanager
