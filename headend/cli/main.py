@@ -17,6 +17,7 @@ from headend.cli.collect import collect
 from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.gaps import gaps
+from headend.cli.outages import outages
 from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.restored import restored
@@ -78,6 +79,7 @@ app.command("decode")(decode)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
 app.command("gaps")(gaps)
+app.command("outages")(outages)
 app.command("types")(types)
 app.add_typer(meters.app, name="meters")
 database.app.command("restored")(restored)

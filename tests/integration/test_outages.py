@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from conftest import MIDNIGHT
+from typer.testing import CliRunner
 
+from headend.cli.main import app
 from headend.outages.correlator import Correlator, correlate
 from headend.settings import Outages
 from headend.store.database import Connection, Pool, connect
@@ -99,6 +103,26 @@ async def test_a_last_gasp_opens_an_outage_that_grows_and_closes_when_all_have_p
     assert await cursor.fetchall() == [("billing",)], "blocks are due now"
     cursor = await grid.connection.execute("SELECT meter_minutes::float FROM power_outage")
     assert await cursor.fetchone() == (pytest.approx(30 + 29.8 + 44.7),)
+
+
+async def test_the_command_shows_outages_and_their_places(grid: Grid, dsn: str) -> None:
+    await grid.told(*((meter, GASP, 0) for meter in range(3)), (8, FAILED, -1500), (8, RESTORED, -1490))
+    await grid.look(1)
+
+    async def shown(*options: str) -> str:
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["outages", "--dsn", dsn, *options])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    (one,) = json.loads(await shown("--open", "--json"))
+    assert (one["kind"], one["transformer"], one["meters"], one["local_end"]) == ("transformer", "T0", 3, None)
+    assert one["local_begin"] == "2026-01-01T12:00:00"
+    (old,) = json.loads(await shown("--day", "2025-12-31", "--json"))
+    assert (old["kind"], old["meter"], old["minutes"], old["meter_minutes"]) == ("meter", "m9", 10, 10)
+    text = await shown()
+    assert "goes on" in text
+    assert re.search(r"meter +m9 +north +2025-12-31 11:00:00 +2025-12-31 11:10:00 +1 +0 +10.0", text)
+    assert await shown("--day", "2025-12-01") == "no outage is known\n"
 
 
 async def test_transformers_that_lose_power_together_are_one_outage_of_their_feeder(grid: Grid) -> None:

@@ -1,6 +1,6 @@
 -- Outages, those that go on first, then the latest. day: in the utility's zone; NULL: all.
 SELECT o.outage, o.kind, o.division, o.feeder, o.transformer, o.meter, o.local_begin, o.local_end, o.open, o.meters,
-       o.still_off, o.minutes, o.meter_minutes
+       o.still_off, o.minutes::float, o.meter_minutes::float
 FROM power_outage o
 WHERE (o.open OR NOT %(open)s)
   AND (%(day)s::date IS NULL
