@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from drivers.dlms import axdr
 from drivers.reading import NO_CODE, EventRows, ProfileRows, ValueColumn
-from headend.store.finished import EventMark, MeterEvent, ProfileReading, Value
+from headend.store.finished import EventMark, MeterEvent, MeterRatio, ProfileReading, Value
 from headend.store.rows import UNIX_EPOCH, MeterIntervals, Source
 from profiles.datetimes import later
 from profiles.intervals import IN_THE_FUTURE as FUTURE
@@ -143,6 +144,21 @@ def row_values(
         if column.unit is not None and column.form == "number":
             units[key] = column.unit
     return values, units
+
+
+def ratio_said(meter_type: MeterType, readings: Iterable[ProfileReading]) -> MeterRatio | None:
+    """The ratios of instrument transformers in the newest nameplate or values of the moment that have them."""
+    if meter_type.ratios is None:
+        return None
+    found: MeterRatio | None = None
+    for one in readings:
+        ct, pt = (
+            value if isinstance(value := one.values.get(str(place)), Decimal) and value > 0 else None
+            for place in (meter_type.ratios.current, meter_type.ratios.voltage)
+        )
+        if ct is not None and meter_type.profiles[one.profile].kind in ("instantaneous", "nameplate"):
+            found = MeterRatio(one.meter_id, one.read_at, ct, pt, meter_type.ratios.values == "secondary")
+    return found
 
 
 def object_key(captured: CaptureObject) -> str:

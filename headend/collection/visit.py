@@ -21,7 +21,7 @@ from drivers.reading.identity import CATEGORY, FIRMWARE, MAKER, RATING
 from drivers.reading.selection import on_grid
 from drivers.reading.values import rows_of
 from drivers.session import Session
-from headend.collection.rows import RowReader
+from headend.collection.rows import RowReader, ratio_said
 from headend.collection.tasks import Task
 from headend.push.meters import LIST_OF
 from headend.store.finished import (
@@ -160,6 +160,7 @@ class Visit:
             self._nameplate,
             self.received,
             park=park,
+            ratio=None if self.meter_type is None else ratio_said(self.meter_type, self._profiles),
         )
 
     # -- one task ---------------------------------------------------------------------------------------------
