@@ -21,8 +21,9 @@ from headend.cli.outages import outages
 from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.restored import restored
-from headend.cli.run import run, status
+from headend.cli.run import run
 from headend.cli.simulate import PASS_ON, simulate
+from headend.cli.status import status
 from headend.cli.types import types
 from profiles.errors import HeadEndError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -50,6 +50,12 @@ async def waiting_jobs(connection: Connection) -> dict[str, int]:
         return dict(await (await connection.execute(statement("jobs_waiting"))).fetchall())
 
 
+async def owed_lately(connection: Connection, now: datetime) -> int:
+    """Intervals of the block load that are due and not settled, of yesterday and today. StoreError."""
+    today = now.astimezone(ZoneInfo(await gaps.zone_of(connection))).date()
+    return sum(day.owed for day in await gaps.days(connection, "day", today - timedelta(days=1), today, now))
+
+
 async def _tell(sight: Sight, pool: Pool) -> None:
     loop = asyncio.get_running_loop()
     count_at = 0.0
@@ -67,6 +73,7 @@ async def _tell(sight: Sight, pool: Pool) -> None:
 
 async def _keep(connection: Connection, sight: Sight) -> None:
     now = sight.clock()
+    sight.measure()
     parameters: dict[str, Any] = {
         "name": sight.node,
         "roles": sight.roles,
@@ -84,7 +91,5 @@ async def _look(connection: Connection, sight: Sight, *, count: bool) -> Cluster
     down, silent = row or (0, 0)
     owed = sight.cluster.owed if sight.cluster is not None else 0
     if count:
-        now = sight.clock()
-        today = now.astimezone(ZoneInfo(await gaps.zone_of(connection))).date()
-        owed = sum(day.owed for day in await gaps.days(connection, "day", today - timedelta(days=1), today, now))
+        owed = await owed_lately(connection, sight.clock())
     return Cluster(jobs, down, silent, owed)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -31,6 +32,7 @@ class Numbers:
     """By outcome: `answered`, or the kind of error."""
     intervals: int = 0
     """Stored: new or changed."""
+    intervals_per_s: float = 0.0
     batches: int = 0
     held: int = 0
     """Rows that wait in memory to be written."""
@@ -43,6 +45,7 @@ class Numbers:
     database_away: bool = False
     pushes: Mapping[str, int] = field(default_factory=dict)
     """By outcome: kept, alarms (of the kept), refused, unknown (of the refused), spooled, failed."""
+    pushes_per_s: float = 0.0
     pushes_waiting: int = 0
     push_connections: int = 0
     dispatched_s_ago: float | None = None
@@ -81,6 +84,9 @@ class Sight:
         self.dispatched_at: datetime | None = None
         self.database_seen_at: datetime | None = None
         self.cluster: Cluster | None = None
+        self._measured: tuple[float, int, int] = (time.monotonic(), 0, 0)
+        """When, intervals stored and pushes kept until then."""
+        self._rates = (0.0, 0.0)
         self.waiting_for: set[str] = set()
         """Parts of this node's roles that do not run (yet, or just now)."""
 
@@ -91,6 +97,14 @@ class Sight:
     def detach(self) -> None:
         """Nothing runs."""
         self.intake = self.spool = self.collector = self.listening = None
+
+    def measure(self) -> None:
+        """Find the rates since the last time; called every few seconds."""
+        now, intervals, pushes = time.monotonic(), self._intervals(), self._pushes()
+        before, *counts = self._measured
+        span = max(now - before, 1e-3)
+        self._rates = (max(0, intervals - counts[0]) / span, max(0, pushes - counts[1]) / span)
+        self._measured = (now, intervals, pushes)
 
     def hanging(self) -> list[str]:
         """Parts that hang: the process is to be started anew. Empty: it is alive."""
@@ -116,12 +130,18 @@ class Sight:
             **self._of_pushes(),
         )
 
+    def _intervals(self) -> int:
+        return 0 if self.intake is None else self.intake.written.inserted + self.intake.written.updated
+
+    def _pushes(self) -> int:
+        return 0 if self.listening is None else self.listening.arrivals.kept
+
     def _of_intake(self) -> dict[str, Any]:
         if self.intake is None:
             return {}
-        written = self.intake.written
         return {
-            "intervals": written.inserted + written.updated,
+            "intervals": self._intervals(),
+            "intervals_per_s": round(self._rates[0], 1),
             "batches": self.intake.batches,
             "held": self.intake.held,
             "spool_full": self.intake.full,
@@ -150,6 +170,7 @@ class Sight:
         outcomes = ("kept", "alarms", "refused", "unknown", "spooled", "failed")
         return {
             "pushes": {outcome: getattr(arrivals, outcome) for outcome in outcomes},
+            "pushes_per_s": round(self._rates[1], 1),
             "pushes_waiting": arrivals.waiting + arrivals.alarms_waiting,
             "push_connections": self.listening.connections,
         }

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
-from terminal import Program, Terminal, wait_until
+from terminal import LIMIT_S, Program, Terminal, heed_ctrl_c, wait_until
 from test_daemon import Operator
 
 METERS = 6
@@ -74,6 +79,39 @@ def metrics(daemon: Program) -> dict[str, float]:
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
 
 
+def status(operator: Operator) -> dict[str, Any]:
+    """What `headend status` tells of now and the last days."""
+    told: dict[str, Any] = json.loads(operator.run("status", "--json"))
+    return told
+
+
+def watched(operator: Operator) -> str:
+    """What `headend status --watch` shows on a terminal until Ctrl-C."""
+    terminal, end = pty.openpty()
+    os.set_blocking(terminal, False)
+    environment = operator.terminal.environment | operator.environment | {"COLUMNS": "200", "TERM": "xterm"}
+    command = [str(operator.terminal.headend), "status", "--watch"]
+    program = subprocess.Popen(command, env=environment, stdin=end, stdout=end, stderr=end, preexec_fn=heed_ctrl_c)
+    shown = ""
+
+    def refreshed() -> bool:
+        nonlocal shown
+        with suppress(BlockingIOError):
+            shown += os.read(terminal, 65536).decode(errors="replace")
+        return shown.count("Nodes") >= 2
+
+    try:
+        wait_until(refreshed, "two screens")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(LIMIT_S) == 130
+    finally:
+        program.kill()
+        program.wait()
+        os.close(terminal)
+        os.close(end)
+    return shown
+
+
 @contextmanager
 def silent_meter() -> Iterator[str]:
     """An address that takes connections and never says a word."""
@@ -104,9 +142,43 @@ def test_metrics_health_and_status_show_what_a_daemon_does(operator: Operator, m
     assert page(daemon, "/health") == (200, '{"ok": true, "reasons": []}\n')
     assert wait_until(lambda: page(daemon, "/ready")[0] == 200, "readiness")
     assert page(daemon, "/else")[0] == 404
+    operator.run("collect", meters.rows[0]["name"])
+    wait_until(lambda: status(operator)["nodes"][0]["numbers"]["intervals"] >= expected, "the numbers in the database")
+    shown = status(operator)
+    assert [node["gone"] for node in shown["nodes"]] == [False]
+    assert shown["owed"] >= 90
+    assert sum(day["due"] - day["stored"] for day in shown["days"]) == shown["owed"]
+    assert 0 < shown["days"][0]["on_demand_p50_s"] < 60
+    assert sum(day["on_demand"] for day in shown["days"]) == 1
+    assert shown["nodes"][0]["name"] in operator.run("status")
     assert daemon.stop() == 0
     wait_until(lambda: manager.heard("STOPPING=1"), "STOPPING=1", 5)
+    assert status(operator)["nodes"] == []
     meters.stop()
+
+
+def test_status_shows_segments_down_silent_meters_and_a_node_that_is_gone(operator: Operator) -> None:
+    meters = operator.terminal.meters(METERS)
+    operator.run("meters", "import", meters.registry)
+    operator.run("collect", "--once")
+    meters.stop()
+    with psycopg.connect(operator.dsn) as connection:
+        connection.execute("DELETE FROM schedule")
+    daemon = operator.daemon(HEADEND_SEEING__PORT="0", HEADEND_SEEING__SILENT_AFTER_H="0.0001")
+    wait_until(lambda: metrics(daemon).get("headend_segments_down") == 1, "the segment down")
+    assert metrics(daemon)["headend_meters_silent"] == METERS
+    shown = status(operator)
+    assert (len(shown["segments_down"]), shown["meters_silent"]) == (1, METERS)
+    assert shown["segments_down"][0]["since"] <= shown["segments_down"][0]["try_again_at"]
+    assert "refused" in shown["segments_down"][0]["reason"]
+    daemon.process.kill()
+    daemon.process.wait()
+    with psycopg.connect(operator.dsn) as connection:
+        connection.execute("UPDATE node SET seen_at = seen_at - INTERVAL '31 seconds'")
+    assert [node["gone"] for node in status(operator)["nodes"]] == [True]
+    screen = watched(operator)
+    assert "gone: not seen for" in screen
+    assert "Segments down" in screen
 
 
 def test_pings_end_while_the_loop_hangs_and_come_back(operator: Operator, manager: Manager) -> None:
