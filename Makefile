@@ -3,20 +3,24 @@ PYTHON ?= python3
 ARGS ?=
 WORKERS ?= 2
 SECONDS ?= 600
+DSN ?=
 TARGETS ?=
 SEED ?=
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench campaigns fuzz clean
+.PHONY: help demo test test-community lint bench campaigns fuzz clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
 
 demo: .venv/.made ## Collect two days from 200 simulated meters into a database (ARGS="--keep", "--json", "--dsn ...")
 	@$(BIN)/headend demo $(ARGS)
 
 test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=2)
 	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/bench $(ARGS)
+
+test-community: .venv/.made ## Test what only TimescaleDB's Community edition does, in a database made for it on the server DSN="..."
+	@HEADEND_COMMUNITY_DSN='$(DSN)' $(BIN)/pytest tests/community/community.py $(ARGS)
 
 lint: .venv/.made ## Check style, types and which part imports which
 	@$(BIN)/ruff check .

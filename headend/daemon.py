@@ -41,6 +41,8 @@ from headend.store.database import Pool, borrow, open_pool
 from headend.store.embedded import EmbeddedPostgres
 from headend.store.migrate import migrate
 from headend.store.rows import Source
+from headend.upkeep.check import refuse_small_lock_table
+from headend.upkeep.facts import facts
 from headend.upkeep.work import upkeep
 from headend.vault import Vault, load_kek
 from profiles.errors import SettingsError, StoreError
@@ -172,6 +174,7 @@ async def engine(
         await stack.enter_async_context(pool)
         async with borrow(pool) as connection:
             await vault.check(connection)
+            refuse_small_lock_table(await facts(connection, settings, clock()), settings)
         store = Store(pool, edition)
         spool = await stack.enter_async_context(open_spool(**settings.spool.model_dump()))
         intake = Intake(store, spool, clock=clock)

@@ -109,3 +109,17 @@ async def test_chunks_follow_the_size_of_the_fleet_and_partitions_are_made_ahead
     assert await (await connection.execute(spans.encode())).fetchall() == [(timedelta(days=1),)]
     await upkeep(dsn, settings.model_copy(update={"database": Database(chunk_days=3)}), NOW)
     assert await (await connection.execute(spans.encode())).fetchall() == [(timedelta(days=1),)]  # migrate's to set
+
+
+async def test_where_the_licence_no_longer_allows_aggregates_the_views_compute_again(
+    dsn: str, writer: Writer, connection: Connection, meters: list[int], reading: Reading, settings: Settings
+) -> None:
+    await connection.execute(
+        "CREATE OR REPLACE VIEW daily_energy AS SELECT * FROM daily_energy('-infinity', '2000-01-01')"
+    )
+    await connection.execute("UPDATE upkeep SET energy_zone = 'Asia/Kolkata'")
+    await writer.write([reading(meters[0], 0, {"wh_import": [1] * 96})])
+    assert await count(connection, "SELECT count(*) FROM daily_energy") == 0
+    await upkeep(dsn, settings, NOW - timedelta(days=300))
+    assert await count(connection, "SELECT count(*) FROM daily_energy") == 1
+    assert await count(connection, "SELECT count(*) FROM upkeep WHERE energy_zone IS NULL") == 1
