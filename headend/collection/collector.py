@@ -7,9 +7,10 @@ or a crash needs no bookkeeping.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -30,6 +31,7 @@ from headend.settings import Collection, Schedules
 from headend.store import counters
 from headend.store.database import Pool, borrow, store_errors
 from headend.store.finished import Contact, Finished
+from headend.store.rows import Source
 from headend.store.statements import statement
 from headend.vault import KeyType
 from profiles.errors import (
@@ -47,6 +49,8 @@ from profiles.meter_type import Association, MeterType
 
 SECRETS: Final[Mapping[int, KeyType]] = {1: "lls_secret", 2: "hls_secret"}
 RETRY_WAIT_S: Final = 1.0
+PAUSE_S: Final = 0.25
+"""Between looks whether what is waited for has come."""
 DOWN_AFTER: Final = 5
 """So many meters of a segment, one after the other and none between, that can't be reached: it is down."""
 DOWN_SHARE: Final = 0.2
@@ -150,6 +154,7 @@ class Collector:
         self.outcomes: Counter[str] = Counter()
         """Meters that were visited: `answered`, or the kind of error."""
         self._stopping = False
+        self._paused = False
 
     def heed(self, settings: Collection, schedules: Schedules) -> None:
         """These hold from now on; sessions that are open go on as they began."""
@@ -177,6 +182,7 @@ class Collector:
 
     async def collect(self, segment_id: int, wanted: Wanted) -> Report:
         """Ask the meters of a segment, once, and see what came stored. Raises StoreError."""
+        await self._may_begin()
         now = self._clock()
         async with borrow(self._pool) as connection:
             cursor = await connection.execute(statement("segment_of"), {"segment": segment_id})
@@ -207,11 +213,39 @@ class Collector:
 
     async def collect_meters(self, meters: Sequence[int], wanted: Wanted) -> Report:
         """Ask these meters, whatever their segments, once, and see what came stored. Raises StoreError."""
+        await self._may_begin()
         visits, title = await self._plan(wanted, meters=meters)
         segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions), reached=True)
         report = await self._visit_all(visits, segment, title)
         await self._intake.settled()
         return report
+
+    async def due_again(self, segment_id: int, wanted: Wanted, at: datetime) -> None:
+        """The segment is due for the same at this moment, if not before. Raises StoreError."""
+        again = {"segment": segment_id, "at": at, "tasks": sorted(wanted.tasks)}
+        async with borrow(self._pool) as connection:
+            await connection.execute(statement("segment_again"), again)
+
+    async def _may_begin(self) -> bool:
+        """Wait while what a session brings has no way to the store; False: that lasts, or a stop is asked for."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.session_timeout_s
+        while (held_up := self._held_up()) and not self._stopping and loop.time() < deadline:
+            if not self._paused:
+                self._paused = True
+                log.warning("collection_paused", reason=held_up)
+            await asyncio.sleep(PAUSE_S)
+        if self._paused and not held_up:
+            self._paused = False
+            log.info("collection_resumed")
+        return not (held_up or self._stopping)
+
+    def _held_up(self) -> str:
+        if self._intake.full:
+            return "the spool is full"
+        if self._intake.behind:
+            return "what waits in the spool is to be stored first"
+        return "the database is away" if self._intake.away and self._intake.held else ""
 
     async def _plan(
         self, wanted: Wanted, *, segment: int | None = None, meters: Sequence[int] = ()
@@ -231,16 +265,14 @@ class Collector:
             await self._down(segment_id, name, wanted, segment.reason)
             report.down = True
             return
-        async with borrow(self._pool) as connection:
-            if segment.reached:
+        if segment.reached:
+            async with borrow(self._pool) as connection:
                 cursor = await connection.execute(statement("segment_up"), {"segment": segment_id})
                 if await cursor.fetchone() is not None:
                     log.info("segment_up", segment=name)
-            if report.again or segment.left_out:
-                wait = 0 if segment.left_out else self._settings.retry_after_s
-                at = self._clock() + timedelta(seconds=wait)
-                again = {"segment": segment_id, "at": at, "tasks": sorted(wanted.tasks)}
-                await connection.execute(statement("segment_again"), again)
+        if report.again or segment.left_out:
+            wait = 0 if segment.left_out else self._settings.retry_after_s
+            await self.due_again(segment_id, wanted, self._clock() + timedelta(seconds=wait))
 
     async def _down(self, segment_id: int, name: str, wanted: Wanted, reason: str) -> None:
         parameters = {"segment": segment_id, "at": self._clock(), "reason": reason, "tasks": sorted(wanted.tasks)}
@@ -267,15 +299,15 @@ class Collector:
         """
         error: HeadEndError | None = None
         for attempt in range(1, self._settings.attempts + 1):
-            async with segment.places, self.pace.place():
-                if self._stopping or segment.down:
+            async with segment.places, self.pace.place(urgent=visit.source is Source.ON_DEMAND):
+                if not await self._may_begin() or segment.down:
                     if error is None:
                         segment.left_out += 1
                         return
                     over = True
                 else:
                     try:
-                        async with self._locks.hold(visit.meter.id) as mine:
+                        async with self._hold(visit) as mine:
                             if not mine:
                                 report.busy += 1
                                 return
@@ -289,6 +321,18 @@ class Collector:
                     await self._hand_over(visit, error, report)
                     return
             await asyncio.sleep(RETRY_WAIT_S * random.uniform(0.5, 1.5) * 2**attempt)  # noqa: S311 - jitter
+
+    @contextlib.asynccontextmanager
+    async def _hold(self, visit: Visit) -> AsyncIterator[bool]:
+        """The meter for ourselves; who is waited for waits until another worker is done with it, within limits."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self._settings.session_timeout_s if visit.source is Source.ON_DEMAND else 0)
+        while True:
+            async with self._locks.hold(visit.meter.id) as mine:
+                if mine or loop.time() >= until:
+                    yield mine
+                    return
+            await asyncio.sleep(PAUSE_S)
 
     async def _hand_over(self, visit: Visit, error: HeadEndError | None, report: Report) -> None:
         error = error or visit.problem

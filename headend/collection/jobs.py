@@ -14,8 +14,8 @@ from typing import Final
 
 import procrastinate
 import structlog
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-from procrastinate.jobs import DeleteJobCondition
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.jobs import DeleteJobCondition, Job, Status
 
 from headend.collection.collector import Collector, Report
 from headend.collection.planning import Wanted
@@ -31,6 +31,7 @@ STALE_S: Final = 10.0
 """A worker that has not said for so long that it lives is dead; its jobs are done by others."""
 REAP_EVERY_S: Final = 5.0
 _AGAIN: Final = procrastinate.RetryStrategy(max_attempts=5, wait=10, linear_wait=20, retry_exceptions={StoreError})
+_LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CONNECTIONS: Final = 4
 GRACE_S: Final = 12.0
 """How long jobs may go on after a stop is asked for."""
@@ -47,7 +48,7 @@ class Jobs:
         self._collector = collector
         self.on_alive: Callable[[], None] = lambda: None
         """Called every few seconds while it works."""
-        self._collect = self._app.task(name="collect_segment", queue=COLLECT, retry=_AGAIN)(self._collect_segment)
+        self._collect = self._app.task(name="collect_segment", queue=COLLECT)(self._collect_segment)
         self._ask = self._app.task(name="ask_meters", queue=ON_DEMAND, retry=_AGAIN)(self._ask_meters)
 
     @contextlib.asynccontextmanager
@@ -57,9 +58,7 @@ class Jobs:
             async with self._app.open_async():
                 yield self
 
-    async def defer_segment(
-        self, segment: int, tasks: Sequence[Task], *, danger: int = 0, patient: bool = True
-    ) -> bool:
+    async def defer_segment(self, segment: int, tasks: Sequence[Task], *, danger: int = 0) -> bool:
         """Have a segment collected; those in more `danger` go first. False: such a job waits already."""
         lock = f"segment {segment}"
         job = self._collect.configure(lock=lock, queueing_lock=lock, priority=danger)
@@ -113,7 +112,29 @@ class Jobs:
             with job_errors():
                 for job in await self._app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALE_S):
                     log.warning("job_taken_over", job=job.id, task=job.task_name, arguments=job.task_kwargs)
-                    await self._app.job_manager.retry_job(job)
+                    await self._take_over(job)
+
+    async def _take_over(self, job: Job) -> None:
+        try:
+            await self._app.job_manager.retry_job(job)
+        except UniqueViolation:
+            # Another job waits for the same segment, perhaps with other tasks: it stays due for these.
+            segment, tasks = job.task_kwargs["segment"], job.task_kwargs["tasks"]
+            assert job.id is not None
+            assert isinstance(segment, int)
+            assert isinstance(tasks, list)
+            await self._leave_due(segment, Wanted(_tasks([str(task) for task in tasks])))
+            await self._app.job_manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
+
+    async def _leave_due(self, segment: int, wanted: Wanted) -> None:
+        """See that a segment whose job broke is due for its tasks still; waits for a database that is away."""
+        assert self._collector is not None, "who does no jobs has no worker"
+        while True:
+            try:
+                return await self._collector.due_again(segment, wanted, _LONG_AGO)
+            except StoreError as error:
+                log.error("job_not_left_due", segment=segment, reason=str(error))
+            await asyncio.sleep(ALIVE_EVERY_S)
 
     # -- what a job does --------------------------------------------------------------------------------------
 
@@ -136,9 +157,12 @@ class Jobs:
             else:
                 report = await self._collector.collect_meters(meters, wanted)
         except StoreError as error:
-            # What was to be asked is still owed: the job is tried again.
             log.error("job_broke", segment=segment, reason=str(error))
-            raise
+            if segment is None:
+                raise
+            # Its lock lets no second one wait, so that it can't be tried again as it is: the dispatcher makes another.
+            await self._leave_due(segment, wanted)
+            return Report()
         log.info(
             "job_finished",
             segment=segment,

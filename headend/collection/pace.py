@@ -25,10 +25,13 @@ class Pace:
         self._admit()
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """One of the open sessions; waits for a free one, first come first served."""
+    async def place(self, *, urgent: bool = False) -> AsyncIterator[None]:
+        """One of the open sessions; waits for a free one, first come first served, behind what is `urgent`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        if urgent:
+            self._waiting.appendleft(turn)
+        else:
+            self._waiting.append(turn)
         self._admit()
         try:
             await turn

@@ -40,7 +40,8 @@ async def test_one_session_stores_all_that_a_meter_says_and_the_next_asks_only_f
         blocks, days = (meter.meter_type.profiles[kind].obis for kind in ("block_load", "daily_load"))
         gaps = len(await place.ask("SELECT FROM absence WHERE profile = 'block_load'"))
         assert meter.asked[7, str(blocks), 2] <= 1 + gaps, "what is new, and what was not recorded once more"
-        assert meter.asked[7, str(days), 2] == 0, "no day has ended"
+        if meter.meter_type.zone == "Asia/Kolkata":  # the utility's own days
+            assert meter.asked[7, str(days), 2] == 0, "no day has ended"
         assert meter.asked[40, "0.0.25.9.0.255", 2] == 0
         assert (await place.ask("SELECT count(*) FROM reading_revision"))[0]["count"] == 0
         await all_is_stored(place, visits=2)
