@@ -7,7 +7,7 @@ Meters are found again by name. Keys go to the vault, and never in clear to any 
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -19,7 +19,6 @@ from headend import listed
 from headend.listed import rows_of
 from headend.meter_list import MAX_FAULTS, Entry, MeterList
 from headend.store.database import Connection, store_errors
-from headend.store.finished import Contact
 from headend.store.statements import statement
 from headend.vault import KEY_TYPES, SECRETS, KeyType, NewKey, Vault
 from profiles.errors import SettingsError
@@ -213,17 +212,6 @@ async def unpark(connection: Connection, meter_id: int) -> None:
     """Read the meter again. Raises StoreError."""
     async with store_errors():
         await connection.execute(statement("meter_unpark"), {"meter": meter_id})
-
-
-async def record_contacts(connection: Connection, contacts: Sequence[Contact]) -> None:
-    """Note when meters last answered, and how they last failed; at most one each a meter. Raises StoreError."""
-    parameters = {
-        "meter_id": [contact.meter_id for contact in contacts],
-        "at": [contact.at for contact in contacts],
-        "error": [contact.error for contact in contacts],
-    }
-    async with store_errors():
-        await connection.execute(statement("meters_contact"), parameters)
 
 
 async def mark_silent(connection: Connection, before: datetime) -> int:

@@ -13,9 +13,10 @@ from headend.meter_facts import load_facts
 from headend.meter_page import as_plain, page
 from headend.meter_types import MeterTypes
 from headend.places import installations, replace_meter, retire_meter, set_meter
-from headend.registry import Imported, find_meter, import_meters, list_meters, load_meters, mark_silent, record_contacts
+from headend.registry import Imported, find_meter, import_meters, list_meters, load_meters, mark_silent
+from headend.store.batch import write_batch
 from headend.store.database import Connection
-from headend.store.finished import Contact
+from headend.store.finished import Contact, Finished
 from headend.store.rows import MeterIntervals
 from headend.vault import Kek, Vault
 from profiles.errors import SettingsError
@@ -132,7 +133,7 @@ async def test_a_retired_meter_is_left_alone_until_it_is_taken_back(connection: 
     assert await load_meters(connection) == []
     assert [meter.state async for meter in list_meters(connection, state="retired")] == ["retired"]
     assert await asked(connection, b"SELECT starts_at, ends_at FROM owed_interval('2026-02-01Z')") == [(START, gone)]
-    await record_contacts(connection, [Contact(1, NOW)])
+    await write_batch(connection, [Finished(Contact(1, NOW))], now=NOW)
     assert await take(connection, OLD.replace("T1", "T2")) == Imported(unchanged=1)
     for act, told in (
         (retire_meter(connection, "old", at=NOW, last_reading=None, now=NOW), "retired already"),
@@ -153,12 +154,12 @@ async def test_a_retired_meter_is_left_alone_until_it_is_taken_back(connection: 
 
 async def test_a_meter_is_active_once_it_answered_and_silent_when_it_has_not_for_long(connection: Connection) -> None:
     await take(connection, OLD, NEW)
-    await record_contacts(connection, [Contact(1, NOW), Contact(2, NOW, "no answer")])
+    await write_batch(connection, [Finished(Contact(1, NOW)), Finished(Contact(2, NOW, "no answer"))], now=NOW)
     assert [meter.state for meter in await load_meters(connection)] == ["active", "registered"]
     assert await mark_silent(connection, NOW) == 0
     assert await mark_silent(connection, NOW + DAY) == 1
     assert (await find_meter(connection, "old")).state == "silent"
-    await record_contacts(connection, [Contact(1, NOW + DAY)])
+    await write_batch(connection, [Finished(Contact(1, NOW + DAY))], now=NOW)
     assert (await find_meter(connection, "old")).state == "active"
 
 
@@ -224,7 +225,7 @@ async def test_all_that_is_known_of_a_meter_is_shown_but_no_key(connection: Conn
         "INSERT INTO invocation_counter (meter_key_id, system_title, highest) "
         "SELECT k.id, u.client_system_title, 2000000001 FROM meter_key k, utility u WHERE k.version = 2"
     )
-    await record_contacts(connection, [Contact(1, NOW), Contact(1, NOW + DAY, "hung up")][1:])
+    await write_batch(connection, [Finished(Contact(1, NOW + DAY, "hung up"))], now=NOW)
     await connection.execute("INSERT INTO clock_check VALUES (1, 2500, 100, %s, NULL, false)", (NOW,))
     facts = await load_facts(connection, "S1", TYPES, START + 2 * DAY)
     told = page(facts)

@@ -11,9 +11,10 @@ import pytest
 from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout
 from headend.meter_types import MeterTypes, with_quirks
-from headend.registry import Imported, find_meter, import_meters, load_meters, park, record_contacts, unpark
+from headend.registry import Imported, find_meter, import_meters, load_meters, park, unpark
+from headend.store.batch import write_batch
 from headend.store.database import Connection
-from headend.store.finished import Contact
+from headend.store.finished import Contact, Finished
 from headend.store.layouts import load_layouts, save_layouts
 from headend.vault import Kek, Vault
 from profiles.errors import SettingsError
@@ -246,8 +247,12 @@ async def test_a_parked_meter_keeps_its_first_reason_until_it_is_released(
 
 async def test_contacts_and_errors_are_kept_side_by_side(connection: Connection, meters: list[int]) -> None:
     later = NOW + timedelta(hours=1)
-    await record_contacts(connection, [Contact(meters[0], NOW), Contact(meters[1], NOW, "no answer")])
-    await record_contacts(connection, [Contact(meters[0], later, "hung up"), Contact(meters[1], later)])
+    await write_batch(
+        connection, [Finished(Contact(meters[0], NOW)), Finished(Contact(meters[1], NOW, "no answer"))], now=NOW
+    )
+    await write_batch(
+        connection, [Finished(Contact(meters[0], later, "hung up")), Finished(Contact(meters[1], later))], now=NOW
+    )
     cursor = await connection.execute(
         "SELECT last_contact, last_error, last_error_at FROM meter_status WHERE meter IN ('m1', 'm2') ORDER BY meter"
     )
