@@ -328,7 +328,12 @@ async def _tick(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
 
 async def _upkeep(ready: Engine, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        await upkeep(ready.dsn, ready.settings, ready.clock())
+        try:
+            await upkeep(ready.dsn, ready.settings, ready.clock())
+        except StoreError as error:
+            if error.retry:
+                raise
+            log.error("upkeep_failed", reason=str(error))  # collection goes on without it
         await _sleep(stop, ready.settings.upkeep.every_s)
 
 
