@@ -87,8 +87,10 @@ async def blocks_are_stored(place: Town) -> None:
 async def rows_are_stored(place: Town, profile: Profile) -> None:
     said = place.said(0, profile.name)
     back = 86_400 if profile.kind == "daily_load" and profile.stamp == "end" else 0
-    rows = await place.ask('SELECT ts, "values" FROM profile_reading WHERE profile = %s ORDER BY ts', profile.name)
-    whole = said.at - back >= place.fleet.commissioned_at.timestamp()
+    begins = place.fleet.commissioned_at
+    query = 'SELECT ts, "values" FROM profile_reading WHERE profile = %s AND ts >= %s ORDER BY ts'
+    rows = await place.ask(query, profile.name, begins)
+    whole = said.at - back >= begins.timestamp()
     assert [int(row["ts"].timestamp()) for row in rows] == (said.at - back)[whole].tolist(), profile.name
     for register, column in said.columns[1:]:
         key = object_key(register.captured)
