@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from headend.collection import collector as collecting
 from headend.collection import jobs as engine_of_jobs
 from headend.collection.planning import Wanted
 from profiles.loader import load_meter_type
+from profiles.meter_type import Profile
 from simulators.association import Connection
 
 ONE = load_meter_type("is15959-1ph")
@@ -174,3 +176,30 @@ async def test_a_dead_gateway_is_left_alone_for_twice_as_long_each_time_and_come
         (row,) = await place.ask("SELECT down_since, failures FROM segment WHERE id = 1")
         assert (row["down_since"], row["failures"]) == (None, 0)
         assert place.now - timedelta(hours=1) < (await place.status(0))["last_contact"]
+
+
+class Slow(WatchedMeter):
+    """Takes a moment for its blocks."""
+
+    def rows_of(self, profile: Profile, bounds: tuple[int, int] | None) -> list[bytes]:
+        time.sleep(0.1 * (profile.kind == "block_load"))
+        return super().rows_of(profile, bounds)
+
+
+async def test_what_is_waited_for_overtakes_and_who_is_parked_or_retired_is_left_alone(timescale_dsn: str) -> None:
+    async with town(timescale_dsn, ONE, 10, make=Slow) as place, place.collector(max_open_sessions=1) as collector:
+        parked, retired, last = place.watched(0), place.watched(1), place.watched(9)
+        change = "UPDATE meter SET {} WHERE id = (SELECT min(id) + %s FROM meter)"
+        await place.ask(change.format("parked_reason = 'a test', parked_at = now()") + " RETURNING id", 0)
+        await place.ask(change.format("state = 'retired', retired_at = now()") + " RETURNING id", 1)
+        async with working(collector.engine):
+            await collector.engine.dispatch()
+            await until(lambda: _true(place.watched(2).apdus > 0))
+            (row,) = await place.ask("SELECT max(id) AS id FROM meter")
+            await collector.engine.jobs.defer_meters([row["id"]], ["block_load"])
+            await until(lambda: _true(len(place.logged("job_finished")) == 2), 30)
+        first, second = place.logged("job_finished")
+        assert (first["segment"], first["answered"]) == (None, 1)
+        assert (second["answered"] + second["busy"], second["failed"]) == (8, {})
+        assert (parked.apdus, retired.apdus) == (0, 0)
+        assert last.apdus > 0
