@@ -128,6 +128,7 @@ class Engine:
         """These hold from now on, as far as they can be changed while sessions go on."""
         self.settings = settings
         self.collector.heed(settings.collection, settings.schedules)
+        self.collector.clocks = settings.clock
 
     async def dispatch(self) -> int:
         """Make the jobs that are due; how many. Raises StoreError."""
@@ -182,6 +183,7 @@ async def engine(
         locks = await stack.enter_async_context(MeterLocks(dsn))
         planner = Planner(types, vault, settings.collection, settings.schedules)
         collector = Collector(settings.collection, pool, planner, intake, locks, clock=clock)
+        collector.clocks = settings.clock
         jobs = await stack.enter_async_context(Jobs(dsn, collector).open())
         yield Engine(settings, dsn, pool, types, vault, store, spool, intake, collector, jobs, clock)
 

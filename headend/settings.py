@@ -198,6 +198,15 @@ class Spool(_Section):
     """What is left free on its disk."""
 
 
+class Seeing(_Section):
+    """Where metrics and health are served."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """None: nowhere; 0: any that is free, which the log tells."""
+    silent_after_h: Annotated[float, Field(gt=0, le=10_000)] = 72
+
+
 class Upkeep(_Section):
     """How long what is stored is kept, and in which form."""
 
@@ -211,13 +220,13 @@ class Upkeep(_Section):
     keep_discovered_days: Annotated[int, Field(ge=1, le=3650)] = 90
 
 
-class Seeing(_Section):
-    """Where metrics and health are served."""
+class Clock(_Section):
+    """When meters' clocks are set."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """None: nowhere; 0: any that is free, which the log tells."""
-    silent_after_h: Annotated[float, Field(gt=0, le=10_000)] = 72
+    set_above_s: Annotated[float, Field(ge=0, le=86400)] = 0
+    """0: never."""
+    never_above_s: Annotated[float, Field(gt=0, le=86400)] = 600
+    margin_s: Annotated[float, Field(ge=1, le=600)] = 15
 
 
 class Outages(_Section):
@@ -253,8 +262,9 @@ class Settings(BaseSettings):
     schedules: Schedules = Schedules()
     push: Push = Push()
     spool: Spool = Spool()
-    upkeep: Upkeep = Upkeep()
     seeing: Seeing = Seeing()
+    upkeep: Upkeep = Upkeep()
+    clock: Clock = Clock()
     outages: Outages = Outages()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()

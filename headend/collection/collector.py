@@ -11,7 +11,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,13 +21,14 @@ from drivers.address import Address, parse_address
 from drivers.credentials import Credentials
 from drivers.dlms.security import Key
 from drivers.reading import association_of, check_serial, read_invocation_counter
-from drivers.session import open_session
+from drivers.session import Session, open_session
+from headend.collection.clock import may_set, set_clock, setting_association
 from headend.collection.locks import MeterLocks
 from headend.collection.pace import Pace
 from headend.collection.planning import Planner, Wanted
 from headend.collection.visit import Visit
 from headend.intake import Intake
-from headend.settings import Collection, Schedules
+from headend.settings import Clock, Collection, Schedules
 from headend.store import counters
 from headend.store.database import Pool, borrow, store_errors
 from headend.store.finished import Contact, Finished
@@ -153,6 +154,8 @@ class Collector:
         """Called for each meter as it is done."""
         self.outcomes: Counter[str] = Counter()
         """Meters that were visited: `answered`, or the kind of error."""
+        self.clocks = Clock()
+        """When meters' clocks are set."""
         self._stopping = False
         self._paused = False
 
@@ -389,8 +392,36 @@ class Collector:
         def enough() -> bool:
             return loop.time() > half_time
 
-        address = parse_address(visit.meter.address)
-        kind = association_of(visit.meter_type, address)
+        kind = association_of(visit.meter_type, parse_address(visit.meter.address))
+        async with self._opened(visit, kind, title) as session:
+            await visit.read(session, self._clock, enough=enough)
+        if may_set(visit.clock_check, self.clocks):
+            await self._set_clock(visit, title)
+
+    async def _set_clock(self, visit: Visit, title: bytes) -> None:
+        """What keeps a clock from being set is no reason to call the visit a failure. Raises StoreError."""
+        assert visit.meter_type is not None
+        kind = setting_association(visit.meter_type)
+        if kind is None:
+            return
+        await asyncio.sleep(visit.meter_type.session_habit.pause_s)
+        try:
+            async with self._opened(visit, kind, title) as session:
+                meter = visit.meter
+                args = (session, visit.meter_type, meter.name, meter.interval_s, self.clocks, self._clock)
+                to = await set_clock(*args)
+            if to is not None:
+                visit.clock_was_set(to)
+        except StoreError:
+            raise
+        except HeadEndError as error:
+            log.warning("clock_not_set", meter=visit.meter.name, reason=str(error.at(meter=visit.meter.name)))
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, visit: Visit, kind: Association, title: bytes) -> AsyncIterator[Session]:
+        """An association with the meter that the registry has, not with another one."""
+        assert visit.meter_type is not None
+        address = replace(parse_address(visit.meter.address), client=kind.client_sap)
         credentials = await self._credentials(visit, visit.meter_type, kind, address, title)
 
         async def refill() -> None:
@@ -414,7 +445,7 @@ class Collector:
             try:
                 if not (kind.ciphered and visit.meter.system_title):
                     await check_serial(session, visit.meter_type, visit.meter.serial)
-                await visit.read(session, self._clock, enough=enough)
+                yield session
             finally:
                 # Settled even if the rest fails: what was heard once is a replay from now on.
                 heard = session.association

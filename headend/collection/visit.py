@@ -163,6 +163,16 @@ class Visit:
             ratio=None if self.meter_type is None else ratio_said(self.meter_type, self._profiles),
         )
 
+    @property
+    def clock_check(self) -> ClockCheck | None:
+        """How far the clock was off; None: it was not read."""
+        return self._clock
+
+    def clock_was_set(self, to: datetime) -> None:
+        """After the visit its clock was set to this time."""
+        assert self._clock is not None, "it was found to be off"
+        self._clock = replace(self._clock, set_to=to)
+
     # -- one task ---------------------------------------------------------------------------------------------
 
     async def _do(self, task: Task, reader: Reader, clock: Callable[[], datetime], enough: Callable[[], bool]) -> None:
@@ -194,7 +204,8 @@ class Visit:
             start, end = self.blocks[0]
             async for part in reader.load(profile, start, end, earliest=earliest):
                 now = clock()
-                self._readings.append(MeterIntervals(self.meter.id, part.batch, now, self._source(part.end, now)))
+                batch = replace(part.batch, quality=part.batch.quality | self._doubt)
+                self._readings.append(MeterIntervals(self.meter.id, batch, now, self._source(part.end, now)))
                 self._cover(BLOCK_LOAD, part.start, part.end, now)
                 if part.start <= start:
                     start = max(start, part.end)
@@ -279,7 +290,7 @@ class Visit:
 
     def _keep(self, rows: ProfileRows, now: datetime) -> None:
         readings, suspects = self._rows(now, rows.profile).profile_readings(rows)
-        self._profiles += readings
+        self._profiles += [replace(one, quality=one.quality | self._doubt) for one in readings]
         self._suspects += suspects
 
     def _rows(self, now: datetime, profile: Profile | None = None) -> RowReader:
@@ -308,6 +319,14 @@ class Visit:
             else:
                 apart.append(one)
         self._covered = [*apart, whole]
+
+    @property
+    def _doubt(self) -> int:
+        """The quality of what a meter stamps whose clock is off by more than its type allows."""
+        assert self.meter_type is not None
+        drift_s = None if self._clock is None else self._clock.drift_s
+        too_far = drift_s is not None and abs(drift_s) > self.meter_type.drift_allowed_s > 0
+        return int(Quality.CLOCK_SUSPECT) if too_far else 0
 
     def _time_at(self, now: datetime) -> datetime | None:
         """The meter's time at a moment of this session."""
