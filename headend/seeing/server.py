@@ -68,8 +68,7 @@ class Pages:
                         await self._converse(reader, writer)
         finally:
             self._open -= 1
-            if writer.transport is not None:
-                writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            writer.transport.abort()  # the other side has it all, or has had its time
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST)
