@@ -28,10 +28,12 @@ WITH new AS MATERIALIZED (
                day_start(n.day + 1, n.zone) AS ends
         OFFSET 0
     ) b
-), judged AS (
-    SELECT p.*, extract(epoch FROM counted_until - begins)::int / period AS due
-    FROM placed p
-    WHERE plain
+), judged AS MATERIALIZED (
+    -- More than are due: somebody removed rows since they were counted.
+    SELECT p.*, due, p.plain AND p.stored <= due AS adds_up
+    FROM placed p CROSS JOIN LATERAL (
+        SELECT CASE WHEN p.plain THEN extract(epoch FROM p.counted_until - p.begins)::int / p.period END AS due
+    ) d
 ), kept AS (
     INSERT INTO meter_day AS d (meter_id, profile, day, counted_until, complete_at, interval_s, due, stored, absent,
                                 expired, within_8h, within_24h)
@@ -39,9 +41,10 @@ WITH new AS MATERIALIZED (
            CASE WHEN stored = due AND counted_until = ends THEN coalesce(complete_at, %(now)s) END,
            period, due, stored, 0, 0, within_8h, within_24h
     FROM judged
+    WHERE adds_up
     ORDER BY meter_id, day
     ON CONFLICT (meter_id, profile, day) DO UPDATE
     SET counted_until = EXCLUDED.counted_until, complete_at = EXCLUDED.complete_at, due = EXCLUDED.due,
         stored = EXCLUDED.stored, within_8h = EXCLUDED.within_8h, within_24h = EXCLUDED.within_24h
 )
-SELECT meter_id, first, until FROM placed WHERE plain IS NOT TRUE
+SELECT meter_id, first, until FROM judged WHERE adds_up IS NOT TRUE
