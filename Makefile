@@ -1,7 +1,7 @@
 # Everything lives in .venv, which the first target that needs it makes from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 SECONDS ?= 600
 DSN ?=
 TARGETS ?=
@@ -16,7 +16,7 @@ help: ## Show this list
 demo: .venv/.made ## Collect two days from 200 simulated meters into a database (ARGS="--keep", "--json", "--dsn ...")
 	@$(BIN)/headend demo $(ARGS)
 
-test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=2)
+test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=3)
 	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/bench $(ARGS)
 
 test-community: .venv/.made ## Test what only TimescaleDB's Community edition does, in a database made for it on the server DSN="..."
