@@ -26,7 +26,7 @@ from headend.store.statements import statement
 LOCK: Final = (0x4846, 1)
 LOOK_EVERY_S: Final = 3.0
 """Answers and failures of meters are told by no event, and news may be missed while a connection is made."""
-NEWS: Final = 20_000
+NEWS: Final = 10_000
 """Events that are taken at a time."""
 PAUSE_S: Final = 0.5
 """Between looks: in a storm each one then takes many events."""
