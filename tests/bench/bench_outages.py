@@ -5,6 +5,7 @@ On a server with durable settings; the limit is the ten seconds in which an outa
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -39,12 +40,15 @@ async def test_a_storm_is_correlated_before_an_outage_has_to_be_open(timescale_d
         await connection.execute(METERS_MADE, {"begin": BEGIN, "meters": METERS})
         await connection.execute("ANALYZE")
         correlator, took = Correlator(connection), []
+        opened = asyncio.create_task(first_open(timescale_dsn))
         for minutes, bit, open_ones in ((0, LAST_GASP, 25), (30, FIRST_BREATH, 0)):
             at = BEGIN + timedelta(days=30, minutes=minutes)
             await connection.execute(STORM, {"at": at, "code": BIT_SET + bit})
             begun = time.perf_counter()
             assert await correlator.look(Outages(), at) == METERS
             took.append(time.perf_counter() - begun)
+            if bit == LAST_GASP:
+                first = await opened - begun
             cursor = await connection.execute("SELECT count(*) FROM outage WHERE closed_at IS NULL AND kind = 'feeder'")
             assert await cursor.fetchone() == (open_ones,)
         begun = time.perf_counter()
@@ -52,6 +56,16 @@ async def test_a_storm_is_correlated_before_an_outage_has_to_be_open(timescale_d
         idle = time.perf_counter() - begun
     gasps, breaths = took
     print(
-        f"{METERS:,} last gasps {gasps:.2f} s, as many first breaths {breaths:.2f} s, nothing new {1000 * idle:.0f} ms"
+        f"{METERS:,} last gasps: first outage open after {first:.2f} s, all after {gasps:.2f} s; as many first breaths "
+        f"{breaths:.2f} s; nothing new {1000 * idle:.0f} ms"
     )
-    assert max(took) < LIMIT_S
+    assert first < LIMIT_S
+
+
+async def first_open(dsn: str) -> float:
+    """When an outage is open for all to see."""
+    async with await connect(dsn) as connection:
+        while True:
+            if await (await connection.execute("SELECT FROM outage LIMIT 1")).fetchone() is not None:
+                return time.perf_counter()
+            await asyncio.sleep(0.02)
