@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,6 +26,7 @@ from headend.collection.clock import may_set, set_clock, setting_association
 from headend.collection.locks import MeterLocks
 from headend.collection.pace import Pace
 from headend.collection.planning import Planner, Wanted
+from headend.collection.tasks import OWED, Task
 from headend.collection.visit import Visit
 from headend.intake import Intake
 from headend.settings import Clock, Collection, Schedules
@@ -223,9 +224,9 @@ class Collector:
         await self._intake.settled()
         return report
 
-    async def due_again(self, segment_id: int, wanted: Wanted, at: datetime) -> None:
-        """The segment is due for the same at this moment, if not before. Raises StoreError."""
-        again = {"segment": segment_id, "at": at, "tasks": sorted(wanted.tasks)}
+    async def due_again(self, segment_id: int, tasks: Set[Task], at: datetime) -> None:
+        """The segment is due for these at this moment, if not before. Raises StoreError."""
+        again = {"segment": segment_id, "at": at, "tasks": sorted(tasks)}
         async with borrow(self._pool) as connection:
             await connection.execute(statement("segment_again"), again)
 
@@ -273,9 +274,12 @@ class Collector:
                 cursor = await connection.execute(statement("segment_up"), {"segment": segment_id})
                 if await cursor.fetchone() is not None:
                     log.info("segment_up", segment=name)
-        if report.again or segment.left_out:
-            wait = 0 if segment.left_out else self._settings.retry_after_s
-            await self.due_again(segment_id, wanted, self._clock() + timedelta(seconds=wait))
+        if segment.left_out:
+            await self.due_again(segment_id, wanted.tasks, self._clock())
+        elif report.again:
+            # Who owes a load is known by meter; of all else every meter would be asked again for the sake of a few.
+            at = self._clock() + timedelta(seconds=self._settings.retry_after_s)
+            await self.due_again(segment_id, wanted.tasks & OWED, at)
 
     async def _down(self, segment_id: int, name: str, wanted: Wanted, reason: str) -> None:
         parameters = {"segment": segment_id, "at": self._clock(), "reason": reason, "tasks": sorted(wanted.tasks)}

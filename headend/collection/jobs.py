@@ -131,7 +131,7 @@ class Jobs:
         assert self._collector is not None, "who does no jobs has no worker"
         while True:
             try:
-                return await self._collector.due_again(segment, wanted, _LONG_AGO)
+                return await self._collector.due_again(segment, wanted.tasks, _LONG_AGO)
             except StoreError as error:
                 log.error("job_not_left_due", segment=segment, reason=str(error))
             await asyncio.sleep(ALIVE_EVERY_S)

@@ -6,14 +6,14 @@ the first frame goes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from headend.collection.tasks import LoadTask, Task, least_age
+from headend.collection.tasks import LoadTask, Task, last_reset, least_age
 from headend.collection.visit import BLOCK_LOAD, DAILY_LOAD, Ranges, Visit, VisitedMeter
 from headend.meter_types import with_quirks
 from headend.settings import Collection as Limits
@@ -129,14 +129,17 @@ class Planner:
         """Tasks in the order in which they are done; the clock is read wherever anything else is."""
         blocks = await self._owed(connection, visits, wanted, BLOCK_LOAD, now)
         days = await self._owed(connection, visits, wanted, DAILY_LOAD, now)
+        bills = await self._bills(connection, list(visits)) if wanted.tasks & {"billing", BLOCK_LOAD} else {}
         for meter_id, visit in visits.items():
             if visit.meter_type is None:
                 continue
             has = {profile.kind for profile in visit.meter_type.profiles.values()}
             visit.blocks, visit.days = blocks.get(meter_id, ()), days.get(meter_id, ())
+            visit.closed_bills = meter_id in bills
             due: list[Task] = ["block_load"] if visit.blocks else []
             due += ["daily_load"] if visit.days else []
-            due += ["billing"] if "billing" in wanted.tasks & has else []
+            missing = bool(due) and self._bill_missing(visit, bills.get(meter_id), now)
+            due += ["billing"] if "billing" in has and ("billing" in wanted.tasks or missing) else []
             due += ["events"] if "events" in wanted.tasks and "event_log" in has else []
             due += ["instantaneous"] if "instantaneous" in wanted.tasks & has else []
             if "nameplate" in wanted.tasks or (due and visit.meter.identified_at is None):
@@ -144,6 +147,12 @@ class Planner:
             if due or "clock" in wanted.tasks:
                 due.insert(0, "clock")
             visit.tasks = due
+
+    def _bill_missing(self, visit: Visit, latest: datetime | None, now: datetime) -> bool:
+        """Whether the last reset day brought no bill yet: it is asked for in passing until it is there."""
+        assert visit.meter_type is not None
+        reset = last_reset(self._schedules.billing_day, now, visit.meter_type.zone)
+        return visit.meter.commissioned_at < reset and (latest is None or latest < reset)
 
     async def _owed(
         self, connection: Connection, visits: dict[int, Visit], wanted: Wanted, name: LoadTask, now: datetime
@@ -183,13 +192,11 @@ class Planner:
         }
         layouts = await load_layouts(connection, ids, sorted(profiles))
         marks = await self._marks(connection, ids) if "events" in names else {}
-        billed = await self._billed(connection, ids) if "billing" in names else set()
         key_ids = [visit.key("encryption").id for visit in visits if "encryption" in visit.keys]
         highest = await counters.highest(connection, key_ids)
         for visit in visits:
             visit.layouts = layouts.get(visit.meter.id, {})
             visit.marks = marks.get(visit.meter.id, {})
-            visit.closed_bills = visit.meter.id in billed
             visit.highest = highest
             if "encryption" in visit.keys:
                 visit.learn_counter = (visit.key("encryption").id, title) not in highest
@@ -203,10 +210,11 @@ class Planner:
                 found.setdefault(mark.meter_id, {})[mark.log] = mark
         return found
 
-    async def _billed(self, connection: Connection, ids: Collection[int]) -> set[int]:
+    async def _bills(self, connection: Connection, ids: Sequence[int]) -> dict[int, datetime]:
+        """The latest bill that is stored of these meters."""
         async with store_errors():
             cursor = await connection.execute(statement("bills_stored"), {"meters": list(ids)})
-            return {meter for (meter,) in await cursor.fetchall()}
+            return dict(await cursor.fetchall())
 
 
 def _in_turn(ranges: Ranges, profile: Profile, now: datetime) -> Ranges:

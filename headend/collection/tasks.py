@@ -16,6 +16,8 @@ from profiles.meter_type import MeterType
 
 Task = Literal["block_load", "daily_load", "billing", "events", "instantaneous", "nameplate", "clock"]
 LoadTask = Literal["block_load", "daily_load"]
+OWED: Final[frozenset[Task]] = frozenset(get_args(LoadTask))
+"""What the ledger knows of by meter."""
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 
 _SPREAD: Final = 1 << 32
@@ -67,3 +69,10 @@ def least_age(meter_type: MeterType, schedules: Schedules) -> timedelta:
     if "block_load" not in meter_type.pushes:
         return timedelta()
     return timedelta(seconds=max(0.0, schedules.block_load_pushed_s - schedules.block_load_s))
+
+
+def last_reset(day: int, now: datetime, zone: str) -> datetime:
+    """The latest midnight, in this zone, with which a day of this number in its month began."""
+    local = now.astimezone(ZoneInfo(zone))
+    first = local.replace(day=1) if local.day >= day else local.replace(day=1) - timedelta(days=1)
+    return first.replace(day=day, hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)

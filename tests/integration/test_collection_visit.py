@@ -175,3 +175,18 @@ async def test_quirks_hold_from_the_moment_that_the_nameplate_is_read(timescale_
         assert (row["maker"], row["meter_type"]) == (place.watched().maker_name, "is15959-1ph")
         await blocks_are_stored(place)
         assert await place.suspects(0) == []
+
+
+async def test_a_bill_that_was_missed_on_its_day_is_asked_for_in_passing_until_it_is_there(timescale_dsn: str) -> None:
+    async with town(timescale_dsn, load_meter_type("is15959-1ph"), 1) as place:
+        meter, bills = place.watched(), "SELECT ts FROM profile_reading WHERE profile = 'billing' ORDER BY ts"
+        buffer = (7, str(place.meter_type.profiles["billing"].obis), 2)
+        assert (await place.visit({"block_load"})).answered == 1
+        assert meter.asked[buffer] >= 1
+        found = await place.ask(bills)
+        assert found, "a reset day has passed since it was commissioned"
+        meter.forget()
+        place.now += QUARTER
+        assert (await place.visit({"block_load"})).answered == 1
+        assert meter.asked[buffer] == 0
+        assert await place.ask(bills) == found

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from headend.collection.tasks import Task, least_age, next_due, scheduled
+from headend.collection.tasks import Task, last_reset, least_age, next_due, scheduled
 from headend.settings import Override, Schedules
 from profiles.loader import load_meter_type
 
@@ -77,3 +77,17 @@ def test_meters_that_push_their_blocks_are_given_time_to() -> None:
     schedules = Schedules(block_load_s=3600, block_load_pushed_s=14400)
     assert least_age(load_meter_type("is15959-1ph"), schedules) == timedelta(hours=3)
     assert least_age(load_meter_type("generic-dlms"), schedules) == timedelta()
+
+
+@pytest.mark.parametrize(
+    ("day", "now", "reset"),
+    [
+        (1, "2026-03-28T17:50+00:00", "2026-02-28T18:30+00:00"),
+        (1, "2026-02-28T18:30+00:00", "2026-02-28T18:30+00:00"),
+        (1, "2026-02-28T18:29+00:00", "2026-01-31T18:30+00:00"),
+        (28, "2026-03-27T18:29+00:00", "2026-02-27T18:30+00:00"),
+        (5, "2026-01-02T00:00+00:00", "2025-12-04T18:30+00:00"),
+    ],
+)
+def test_the_last_reset_is_the_midnight_of_that_day_of_the_month(day: int, now: str, reset: str) -> None:
+    assert last_reset(day, datetime.fromisoformat(now), "Asia/Kolkata") == datetime.fromisoformat(reset)
