@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import shutil
 import subprocess
@@ -21,9 +22,11 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import structlog
 from brokers import Broker
 from psycopg import sql
 
+from headend.logs import LIBRARIES
 from headend.store.migrate import migrate
 
 TIMESCALEDB = Path(__file__).parent / "services" / "timescaledb.sh"
@@ -39,6 +42,15 @@ try:
 finally:
     shutil.rmtree(sys.argv[1])
 """
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """What a test configured of logs, perhaps into a file that is closed by now, ends with it."""
+    yield
+    structlog.reset_defaults()
+    for library in LIBRARIES:
+        logging.getLogger(library).handlers = []
 
 
 class Cluster:

@@ -191,10 +191,14 @@ class Collector:
         async with borrow(self._pool) as connection:
             cursor = await connection.execute(statement("segment_of"), {"segment": segment_id})
             row = await cursor.fetchone()
-        if row is None or self._stopping:
+        if row is None:
             return Report()
         _, name, down_since, try_again_at, _ = row
+        if self._stopping:
+            await self.due_again(segment_id, wanted.tasks, now)
+            return Report()
         if try_again_at is not None and try_again_at > now:
+            await self.due_again(segment_id, wanted.tasks, try_again_at)
             return Report(down=True)
         visits, title = await self._plan(wanted, segment=segment_id)
         segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions))
@@ -322,8 +326,9 @@ class Collector:
                         segment.learn(error)
                         over = attempt == self._settings.attempts
                     except StoreError as lost:
-                        # Without a database none is begun, and what was begun ends.
+                        # Without a database none is begun, and what was begun ends; no fault of the meter's.
                         error, over = lost, True
+                        segment.left_out += 1
                 if error is None or over or not self._again(visit, error):
                     await self._hand_over(visit, error, report)
                     return
