@@ -59,6 +59,8 @@ CUT_S: Final = 3.0
 PATIENCE_S: Final = 300.0
 """A part that says no more that it lives hangs after so long: longer than any deadline inside."""
 SILENCE_EVERY_S: Final = 3600.0
+UPKEEP_S: Final = 6 * 3600.0
+"""The longest that one round of upkeep may take: compressing a year that was imported, say."""
 TAKEN_WITHIN_S: Final = 60.0
 """By when a daemon that runs has taken a job that somebody waits for."""
 ASKED_EVERY_S: Final = 0.25
@@ -283,9 +285,9 @@ async def _serve(ready: Engine, roles: Roles, stop: asyncio.Event, sight: Sight)
     parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
     if "jobs" in roles:
         parts["dispatcher"] = lambda: _tick(ready, stop, sight)
-        parts["silence"] = lambda: _mark_silent(ready, stop)
-        parts["upkeep"] = lambda: _upkeep(ready, stop)
-        parts["outages"] = lambda: correlate(ready.dsn, lambda: ready.settings.outages, ready.clock)
+        parts["silence"] = lambda: _mark_silent(ready, stop, sight)
+        parts["upkeep"] = lambda: _upkeep(ready, stop, sight)
+        parts["outages"] = lambda: _correlate(ready, sight)
     if "collect" in roles:
         parts["worker"] = lambda: _work(ready)
     if "listen" in roles and (ready.settings.push.listen or ready.settings.push.mqtt_host):
@@ -328,8 +330,16 @@ async def _tick(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
         await _sleep(stop, ready.settings.collection.tick_s)
 
 
-async def _upkeep(ready: Engine, stop: asyncio.Event) -> None:
+async def _correlate(ready: Engine, sight: Sight) -> None:
+    """Tell outages by the events of meters."""
+    await correlate(
+        ready.dsn, lambda: ready.settings.outages, ready.clock, lambda: sight.pulse.beat("outages", PATIENCE_S)
+    )
+
+
+async def _upkeep(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     while not stop.is_set():
+        sight.pulse.beat("upkeep", ready.settings.upkeep.every_s + UPKEEP_S)
         try:
             await upkeep(ready.dsn, ready.settings, ready.clock())
         except StoreError as error:
@@ -339,9 +349,10 @@ async def _upkeep(ready: Engine, stop: asyncio.Event) -> None:
         await _sleep(stop, ready.settings.upkeep.every_s)
 
 
-async def _mark_silent(ready: Engine, stop: asyncio.Event) -> None:
+async def _mark_silent(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     """Call silent, now and then, the meters that have not answered for long."""
     while not stop.is_set():
+        sight.pulse.beat("silence", SILENCE_EVERY_S + PATIENCE_S)
         before = ready.clock() - timedelta(hours=ready.settings.seeing.silent_after_h)
         async with borrow(ready.pool) as connection:
             if count := await mark_silent(connection, before):

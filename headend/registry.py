@@ -167,12 +167,6 @@ async def _store_keys(connection: Connection, vault: Vault, aside: KeysAside, te
     return stored
 
 
-async def load_meters(connection: Connection, *, after: int = 0, limit: int = 1000) -> list[Meter]:
-    """Up to `limit` meters with an id above `after`, by id: parked ones included, retired ones not. StoreError."""
-    async with store_errors():
-        return [Meter(*row) for row in await rows_of(connection, "meters_load", {"after": after, "limit": limit})]
-
-
 async def list_meters(
     connection: Connection,
     *,

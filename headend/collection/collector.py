@@ -193,7 +193,7 @@ class Collector:
             row = await cursor.fetchone()
         if row is None:
             return Report()
-        _, name, down_since, try_again_at, _ = row
+        name, down_since, try_again_at = row
         if self._stopping:
             await self.due_again(segment_id, wanted.tasks, now)
             return Report()

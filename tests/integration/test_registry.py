@@ -11,7 +11,7 @@ import pytest
 from drivers.dlms.security import Key, Secret
 from drivers.reading import Layout
 from headend.meter_types import MeterTypes, with_quirks
-from headend.registry import Imported, find_meter, import_meters, load_meters, park, unpark
+from headend.registry import Imported, find_meter, import_meters, list_meters, park, unpark
 from headend.store.batch import write_batch
 from headend.store.database import Connection
 from headend.store.finished import Contact, Finished
@@ -45,7 +45,7 @@ async def count(connection: Connection) -> tuple[int, int]:
 
 async def test_a_listed_meter_is_registered_with_its_keys(connection: Connection, vault: Vault) -> None:
     assert await take(connection, vault, HEADER, ROW) == Imported(created=1, keys=2)
-    [meter] = await load_meters(connection)
+    [meter] = [one async for one in list_meters(connection)]
     assert (meter.name, meter.serial, meter.division, meter.interval_s) == ("m1", "SN1", "Bhopal city", 900)
     assert meter.system_title == b"MTR00001"
     assert meter.commissioned_at == datetime(2025, 12, 31, 18, 30, tzinfo=UTC)
@@ -67,8 +67,7 @@ async def test_the_list_of_a_simulated_fleet_is_taken_and_the_second_time_change
     assert await take(connection, vault, *lines) == Imported(unchanged=5000)
     cursor = await connection.execute("SELECT sum(xmin::text::bigint) FROM meter")
     assert await cursor.fetchone() == before
-    page = await load_meters(connection, after=2000, limit=10)
-    assert [meter.id for meter in page] == list(range(2001, 2011))
+    assert [meter.id async for meter in list_meters(connection)] == list(range(1, 5001))
 
 
 async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection, vault: Vault, tmp_path: Path) -> None:
@@ -82,7 +81,7 @@ async def test_a_meter_type_may_be_named_with_its_quirks(connection: Connection,
     other = ROW.replace("is15959-1ph", "is15959-own+no-release")
     assert await import_meters(connection, lines, types, vault, now=NOW) == Imported(created=2, keys=8)
     assert await import_meters(connection, [HEADER, other], types, vault, now=NOW) == Imported(created=1, keys=2)
-    found = [(meter.meter_type, meter.interval_s) for meter in await load_meters(connection)]
+    found = [(meter.meter_type, meter.interval_s) async for meter in list_meters(connection)]
     assert found == [("is15959-1ph+no-release+entry-only", 900)] * 2 + [("is15959-own+no-release", 1800)]
     assert types[with_quirks("is15959-own", "Allied Engineering", "V1")].quirks == ("allied-push-cover",)
     for wrong, words in (
@@ -210,7 +209,7 @@ async def test_a_meter_that_was_changed_for_another_device_forgets_its_layout(
 ) -> None:
     await take(connection, vault, HEADER, ROW)
     layout = Layout(TYPES["is15959-1ph"].profiles["block_load"].capture_objects, {}, 900)
-    [meter] = await load_meters(connection)
+    [meter] = [one async for one in list_meters(connection)]
     await save_layouts(connection, {meter.id: layout}, "block_load", NOW)
     await take(connection, vault, HEADER, ROW.replace("127.0.0.1", "127.0.0.2"))
     assert await load_layouts(connection, [meter.id], ["block_load"]) == {meter.id: {"block_load": layout}}
@@ -228,7 +227,7 @@ async def test_a_layout_comes_back_as_it_was_and_sets_the_meters_interval(
     older = Layout(objects[:3], {}, 900)
     await save_layouts(connection, {meters[0]: older}, "block_load", NOW - timedelta(days=1))
     assert await load_layouts(connection, meters, ["block_load"]) == {meters[0]: {"block_load": layout}}
-    assert (await load_meters(connection, limit=1))[0].interval_s == 1800
+    assert [one.interval_s async for one in list_meters(connection)][:1] == [1800]
 
 
 async def test_a_parked_meter_keeps_its_first_reason_until_it_is_released(

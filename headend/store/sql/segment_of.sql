@@ -1,1 +1,1 @@
-SELECT id, name, down_since, try_again_at, failures FROM segment WHERE id = %(segment)s
+SELECT name, down_since, try_again_at FROM segment WHERE id = %(segment)s
