@@ -145,7 +145,7 @@ class Engine:
             async with places:
                 done = await self.collector.collect(due.segment, Wanted(frozenset(due.tasks)))
                 report += done
-                if not (done.again or done.down or self.collector.stopping):
+                if not (done.again or done.down or done.held):
                     async with borrow(self.pool) as connection:
                         await settle(connection, due)
 

@@ -50,5 +50,5 @@ def collect(
         typer.echo(json.dumps(report.to_plain()))
     else:
         typer.echo(str(report))
-    if report.failed or report.down:
+    if report.failed or report.down or report.held:
         raise typer.Exit(1)

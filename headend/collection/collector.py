@@ -51,6 +51,8 @@ from profiles.meter_type import Association, MeterType
 
 SECRETS: Final[Mapping[int, KeyType]] = {1: "lls_secret", 2: "hls_secret"}
 RETRY_WAIT_S: Final = 1.0
+HELD_S: Final = 5.0
+"""How long a job waits for the way to the store before it is given back."""
 PAUSE_S: Final = 0.25
 """Between looks whether what is waited for has come."""
 DOWN_AFTER: Final = 5
@@ -72,6 +74,8 @@ class Report:
     again: int = 0
     """Meters that failed where trying again can help, or of which some was left for the next session."""
     down: bool = False
+    held: bool = False
+    """Some were not begun: what they would say had no way to the store."""
     seconds: float = 0.0
 
     def __add__(self, other: Report) -> Report:
@@ -82,6 +86,7 @@ class Report:
             self.failed + other.failed,
             self.again + other.again,
             self.down or other.down,
+            self.held or other.held,
             self.seconds + other.seconds,
         )
 
@@ -91,6 +96,8 @@ class Report:
             text += "; failed: " + ", ".join(f"{kind} {count}" for kind, count in self.failed.most_common())
         if self.busy:
             text += f"; another worker had {self.busy}"
+        if self.held:
+            text += "; some were left for later: the store took nothing more"
         return text + ("; segments are down" if self.down else "")
 
     def to_plain(self) -> dict[str, Any]:
@@ -186,7 +193,7 @@ class Collector:
 
     async def collect(self, segment_id: int, wanted: Wanted) -> Report:
         """Ask the meters of a segment, once, and see what came stored. Raises StoreError."""
-        await self._may_begin()
+        free = await self._may_begin(HELD_S)
         now = self._clock()
         async with borrow(self._pool) as connection:
             cursor = await connection.execute(statement("segment_of"), {"segment": segment_id})
@@ -194,9 +201,9 @@ class Collector:
         if row is None:
             return Report()
         name, down_since, try_again_at = row
-        if self._stopping:
+        if not free:
             await self.due_again(segment_id, wanted.tasks, now)
-            return Report()
+            return Report(held=True)
         if try_again_at is not None and try_again_at > now:
             await self.due_again(segment_id, wanted.tasks, try_again_at)
             return Report(down=True)
@@ -221,7 +228,7 @@ class Collector:
 
     async def collect_meters(self, meters: Sequence[int], wanted: Wanted) -> Report:
         """Ask these meters, whatever their segments, once, and see what came stored. Raises StoreError."""
-        await self._may_begin()
+        await self._may_begin(self._settings.session_timeout_s)
         visits, title = await self._plan(wanted, meters=meters)
         segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions), reached=True)
         report = await self._visit_all(visits, segment, title)
@@ -234,26 +241,30 @@ class Collector:
         async with borrow(self._pool) as connection:
             await connection.execute(statement("segment_again"), again)
 
-    async def _may_begin(self) -> bool:
-        """Wait while what a session brings has no way to the store; False: that lasts, or a stop is asked for."""
+    async def _may_begin(self, wait_s: float = 0.0) -> bool:
+        """Whether what a session brings has a way to the store, within so long, and no stop is asked for."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.session_timeout_s
-        while (held_up := self._held_up()) and not self._stopping and loop.time() < deadline:
-            if not self._paused:
-                self._paused = True
-                log.warning("collection_paused", reason=held_up)
+        deadline = loop.time() + wait_s
+        while (held_up := self._held_up()) and not self._stopping and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(PAUSE_S)
-        if self._paused and not held_up:
-            self._paused = False
-            log.info("collection_resumed")
         return not (held_up or self._stopping)
 
     def _held_up(self) -> str:
+        """Why what a session brings has no way to the store; nothing if it has."""
+        reason = ""
         if self._intake.full:
-            return "the spool is full"
-        if self._intake.behind:
-            return "what waits in the spool is to be stored first"
-        return "the database is away" if self._intake.away and self._intake.held else ""
+            reason = "the spool is full"
+        elif self._intake.behind:
+            reason = "what waits in the spool is to be stored first"
+        elif self._intake.away and self._intake.held:
+            reason = "the database is away"
+        if bool(reason) is not self._paused:
+            self._paused = bool(reason)
+            if reason:
+                log.warning("collection_paused", reason=reason)
+            else:
+                log.info("collection_resumed")
+        return reason
 
     async def _plan(
         self, wanted: Wanted, *, segment: int | None = None, meters: Sequence[int] = ()
@@ -279,6 +290,7 @@ class Collector:
                 if await cursor.fetchone() is not None:
                     log.info("segment_up", segment=name)
         if segment.left_out:
+            report.held = True
             await self.due_again(segment_id, wanted.tasks, self._clock())
         elif report.again:
             # Who owes a load is known by meter; of all else every meter would be asked again for the sake of a few.
