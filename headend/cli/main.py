@@ -18,6 +18,7 @@ from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.gaps import gaps
 from headend.cli.outages import outages
+from headend.cli.ports import ports
 from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.restored import restored
@@ -77,6 +78,7 @@ app.command("call")(call)
 app.command("profile")(profile)
 app.command("objects")(objects)
 app.command("decode")(decode)
+app.command("ports")(ports)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
 app.command("gaps")(gaps)

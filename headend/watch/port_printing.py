@@ -1,0 +1,29 @@
+"""Serial ports on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from headend.printing import print_whole
+from headend.watch.ports import Port
+
+
+def print_ports(found: Sequence[Port]) -> None:
+    """A line a port, then what stands in the way of those that can't be used."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("port", "kind", "adapter", "USB", "type this", ""):
+        table.add_column(heading, no_wrap=True)
+    for port in found:
+        adapter = " ".join(filter(None, (port.maker, port.serial)))
+        table.add_row(
+            *map(escape, (port.device, port.kind, adapter, port.usb, f"'{port.address}'", port.why)),
+            style="" if port.kind != "other" else "dim",
+        )
+    print_whole(table)
+    for port in found:
+        if port.problem:
+            print(f"{port.device}: {port.problem}")  # noqa: T201
