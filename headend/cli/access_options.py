@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import enum
 import functools
-import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
 from headend.cli.options import warn_of_keys
+from headend.cli.shared_options import with_options
 
 P = ParamSpec("P")
 
@@ -184,27 +184,10 @@ KEY_OPTIONS: Final = (
 
 def with_access(command: Callable[Concatenate[Access, P], None]) -> Callable[..., None]:
     """The command with an ADDRESS before its own arguments and the options of `Access` behind its own."""
-    hints = get_type_hints(Access, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            one.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if one.default is MISSING else one.default,
-            annotation=hints[one.name],
-        )
-        for one in fields(Access)
-    ]
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    ]
 
     @functools.wraps(command)
-    def run(**given: Any) -> None:
-        access = Access(**{one.name: given.pop(one.name) for one in fields(Access)})
+    def warned(access: Access, *given: Any, **named: Any) -> None:
         warn_of_keys(access.given_keys)
-        command(access, **given)  # type: ignore[call-arg]
+        command(access, *given, **named)
 
-    run.__signature__ = inspect.Signature([shared[0], *own, *shared[1:]])  # type: ignore[attr-defined]
-    run.__annotations__ = {}
-    return run
+    return with_options(Access, warned)

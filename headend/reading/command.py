@@ -1,4 +1,4 @@
-"""The command from end to end: read, then show, draw, write and report; or say what went wrong.
+"""The command from end to end: read, then show, draw, write and report.
 
 The one rule: stdout has what was asked for and nothing else.
 """
@@ -9,19 +9,18 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import typer
 
-from headend.reading.explaining import explanation, usual_language
 from headend.reading.output import Form, rendered
 from headend.reading.pieces import EVERYTHING
 from headend.reading.tables import Readout
 from headend.reading.telling import Telling
 from headend.single_read import SingleRead, read_meter
-from profiles.errors import HeadEndError, SettingsError
+from profiles.errors import SettingsError
 from profiles.whole_file import written_whole
 
 _SUFFIXES: Final = {".json": Form.JSON, ".csv": Form.CSV, ".parquet": Form.PARQUET}
@@ -49,22 +48,14 @@ def form_of(asked: Mapping[str, bool], out: Path | None) -> Form:
     return form
 
 
-def read_and_give(wanted: SingleRead, outputs: Outputs, *, verbose: bool) -> None:
-    """Read, then give. HeadEndError goes on to the caller in a pipe; a person gets it explained, and typer.Exit."""
-    wanted = replace(wanted, language=wanted.language or usual_language(os.environ))
+def read_and_give(wanted: SingleRead, outputs: Outputs) -> None:
+    """Read, then give. Raises HeadEndError, and typer.BadParameter for what does not go together."""
     if wanted.what == EVERYTHING and outputs.form in (Form.CSV, Form.PARQUET):
         raise typer.BadParameter(f"{outputs.form} holds one table: read one kind, or take --json")
     if outputs.plot and outputs.form is not Form.TABLE:
         raise typer.BadParameter(f"--plot draws, --{outputs.form} does not: take one of them")
-    telling = Telling(verbose=verbose)
-    try:
-        _give(read_meter(wanted, telling), outputs, telling)
-    except HeadEndError as error:
-        if not (verbose or sys.stderr.isatty()):
-            raise
-        for line in explanation(error, wanted.language):
-            print(line, file=sys.stderr)  # noqa: T201
-        raise typer.Exit(error.exit_code) from None
+    telling = Telling(verbose=wanted.options.verbose)
+    _give(read_meter(wanted, telling), outputs, telling)
 
 
 def _give(readout: Readout, outputs: Outputs, telling: Telling) -> None:

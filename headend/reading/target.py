@@ -18,6 +18,8 @@ class Target:
     address: Address
     meter_type: str | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    registered: bool = False
+    """Known to a database of the settings: the utility's own, on which acts go another way."""
 
 
 def target_of(text: str) -> Target:
