@@ -65,6 +65,7 @@ FAULTS: Final[Mapping[str, Mapping[str, Figure]]] = MappingProxyType(
         "duplicate_rows": _chance(0.02),
         "null_rows": {},
         "rows_outside": {"rows": Figure(1, 96, 2)},
+        "wild_stamps": _chance(0.02),
         "late_capture": {"longest_s": Figure(1, 86_400, 300)},
     }
 )

@@ -13,11 +13,13 @@ from drivers.dlms import axdr
 from simulators.faults import MeterFaults
 
 OF_ROWS: Final = frozenset(
-    {"missing_rows", "duplicate_rows", "null_rows", "rows_outside", "late_capture", "clock_jump"}
+    {"missing_rows", "duplicate_rows", "null_rows", "rows_outside", "late_capture", "clock_jump", "wild_stamps"}
 )
 """The faults that show in rows."""
 _STAMP_OCTETS: Final = 14
 """Tag and length, and a date-time."""
+_WILD_YEARS: Final = (2000, 2099)
+"""Of a clock that lost its battery, and of one that nobody can have set."""
 
 Bounds = tuple[int, int] | None
 """Stamps of the first and the last row that were asked for, seconds since 1970 UTC; None for all."""
@@ -58,6 +60,8 @@ def faulty_rows(faults: MeterFaults, buffer: Buffer, bounds: Bounds) -> list[byt
         rows = [row for row in rows if buffer.now >= row.stamp + _lateness(faults, row.stamp)]
     rows = [row for row in rows if not faults.strikes_at("missing_rows", row.stamp)]
     rows = [row for row in rows for _ in range(1 + faults.strikes_at("duplicate_rows", row.stamp))]
+    if "wild_stamps" in faults:
+        rows = [one for row in rows for one in (*_wild(faults, row, buffer.period_s), row)]
     if "null_rows" in faults:
         return _compressed(rows, buffer)
     return [row.octets for row in rows]
@@ -78,6 +82,15 @@ def _across_the_jump(faults: MeterFaults, buffer: Buffer, rows: Sequence[_Row]) 
     later = (_row(octets, buffer) for octets in buffer.read((min(again) + back, max(again) + back)))
     second = [_Row(row.stamp - back, (again[row.stamp - back], *row.cells[1:])) for row in later]
     return [*(row for row in rows if row.stamp <= at), *second, *(row for row in rows if row.stamp > at)]
+
+
+def _wild(faults: MeterFaults, row: _Row, period_s: int) -> list[_Row]:
+    """What stands before this row: now and then the same as if it were of another year."""
+    if not faults.strikes_at("wild_stamps", row.stamp):
+        return []
+    year = _WILD_YEARS[row.stamp // period_s % 2]
+    stamp = row.cells[0][:2] + year.to_bytes(2, "big") + row.cells[0][4:]
+    return [_Row(0, (stamp, *row.cells[1:]))]
 
 
 def _lateness(faults: MeterFaults, stamp: int) -> float:

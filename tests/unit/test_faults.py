@@ -170,6 +170,16 @@ def test_rows_outside_of_the_range_come_with_those_that_were_asked_for() -> None
     assert found == [*WHOLE, (97, 97), (98, 98), (99, 99)], "the buffer begins with the day"
 
 
+def test_rows_of_2000_and_2099_come_beside_the_true_ones() -> None:
+    faults = MeterFaults(SEED, 1, {"wild_stamps": {"chance": 0.2}})
+    found = faulty_rows(faults, Buffer(read, STAMPS.read, PERIOD_S, 2e9), DAY)
+    true = read(DAY)
+    wild = [row for row in found if row not in true]
+    assert [row for row in found if row in true] == true
+    assert 5 <= len(wild) < 40
+    assert {int.from_bytes(row[4:6], "big") for row in wild} == {2000, 2099}
+
+
 def test_stamps_are_null_where_they_follow_from_the_one_before() -> None:
     assert rows("null_rows") == [(1, 1), *((None, n) for n in range(2, 97))]
     repeating = rows("null_rows", repeats=True)

@@ -56,10 +56,14 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture
-def campaign(terminal: Terminal, empty_timescale_dsn: str, request: pytest.FixtureRequest) -> Iterator[Campaign]:
+def campaign(
+    terminal: Terminal, timescale_cluster: Cluster, empty_timescale_dsn: str, request: pytest.FixtureRequest
+) -> Iterator[Campaign]:
+    timescale_cluster.durable(True)
     campaign = Campaign(terminal, SCALE, empty_timescale_dsn)
     yield campaign
     request.node.user_properties += campaign.figures.items()
+    timescale_cluster.durable(False)
 
 
 @pytest.fixture

@@ -11,19 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from campaign import Campaign
-from terminal import Program, wait_until
+from terminal import Program, free_port, wait_until
 
 MOST_MB = 100
 """That the daemon may grow by."""
 MOST_DISCOVERED = 100
 HEADER = bytes.fromhex("0001 0001 0040")
 """Version and ports of a wrapper frame from a meter's push association."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def resident_mb(program: Program) -> float:

@@ -1,5 +1,6 @@
-"""Meters that lie: rows out of the range that was asked for, rows twice, the wrong meter at an address, a serial number
-that another has. What they say never stands under another meter's name, and costs nothing of what is true."""
+"""Meters that lie: rows out of the range that was asked for, rows twice, rows of the years 2000 and 2099, the wrong
+meter at an address, a serial number that another has. What they say never stands under another meter's name or at
+another time, and costs nothing of what is true."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ FAULTS = """
 rows_outside = { share = 0.5, rows = 8 }
 duplicate_rows = { share = 0.5, chance = 0.2 }
 null_rows = { share = 0.3 }
+wild_stamps = { share = 0.5, chance = 0.1 }
 """
 
 
@@ -50,4 +52,10 @@ def test_what_lying_meters_say_is_never_stored_under_another_name(campaign: Camp
     campaign.run("meters", "import", meters.registry)
     campaign.run("meters", "unpark", third["name"])
     campaign.run("collect", "--once", *liars)
+    years = campaign.ask("SELECT DISTINCT get_byte(stamp, 0) * 256 + get_byte(stamp, 1) FROM suspect_row")
+    assert {(2000,), (2099,)} <= set(years)
+    in_time = "SELECT count(*) FROM interval_reading WHERE ts < %s OR ts >= now() + interval '1 day'"
+    assert campaign.ask(in_time, meters.start) == [(0,)]
+    [(suspects,)] = campaign.ask("SELECT count(*) FROM suspect_row")
+    campaign.figures |= {"rows not believed": suspects}
     campaign.check(meters)
