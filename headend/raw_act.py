@@ -23,6 +23,7 @@ from headend.raw_names import parse_attribute, parse_class, parse_method, parse_
 from headend.raw_printing import print_json, print_lines
 from headend.raw_read import Reading, heading, read_attribute, shape_of, title_of
 from headend.raw_values import parse_value
+from headend.settings import load_settings
 from profiles.classes import class_name, method_name
 from profiles.errors import AccessDenied, HeadEndError, IdentityMismatch, ProtocolError, SettingsError
 from profiles.obis_names import obis_name
@@ -31,7 +32,6 @@ from profiles.objects import AttributeRef, MethodRef
 GUARDED: Final = frozenset({15, 18, 64, 70, 71})
 """Association, image transfer, security setup, disconnect control, limiter."""
 SECRET_CLASSES: Final = frozenset({12, 15, 64})
-LIMIT: Final = 10
 LIMIT_SPAN: Final = timedelta(hours=1)
 
 _TELLING: Final = {3: (2,), 4: (2,), 5: (2, 3), 6: (4,), 7: (7,), 8: (2,), 18: (6, 3), 21: (2,), 70: (2, 3), 71: (3,)}
@@ -203,7 +203,9 @@ async def _do(
         await _check_serial(session, way, serial or "", serial_object, entry, audit)
     before = await _look(session, act, way)
     if act.guarded:
-        audit.append_limited({**entry, "outcome": "asked"}, datetime.now(UTC), LIMIT, LIMIT_SPAN)
+        audit.append_limited(
+            {**entry, "outcome": "asked"}, datetime.now(UTC), load_settings(None).acts.per_hour, LIMIT_SPAN
+        )
     else:
         audit.append({**entry, "outcome": "asked"}, datetime.now(UTC))
     told = {**entry, "limited": None}

@@ -243,6 +243,13 @@ class Outages(_Section):
     history_h: Annotated[int, Field(ge=1, le=10_000)] = 72
 
 
+class Acts(_Section):
+    """What may be done to meters by hand from this machine."""
+
+    per_hour: Annotated[int, Field(ge=0, le=1000)] = 10
+    """On classes that can cut a customer off or lock us out; 0: nothing."""
+
+
 class Log(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -266,6 +273,7 @@ class Settings(BaseSettings):
     upkeep: Upkeep = Upkeep()
     clock: Clock = Clock()
     outages: Outages = Outages()
+    acts: Acts = Acts()
     log: Log = Log()
     meter_types: tuple[Path, ...] = ()
     """Type files beside the ones that come with the program."""

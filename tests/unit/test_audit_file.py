@@ -28,8 +28,9 @@ def test_each_line_says_when_and_who_and_is_bound_to_the_one_before(audit: Audit
     first, second = audit.entries()
     assert (first["act"], first["at"], first["previous"]) == ("set", "2026-01-01T12:00:00+00:00", "0" * 64)
     assert first["user"]
-    assert second["previous"] == first["hash"] != second["hash"]
-    assert audit.path.stat().st_mode & 0o777 == 0o600
+    assert second["previous"] == first["signature"] != second["signature"]
+    for path in (audit.path, audit.path.with_suffix(".key")):
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,42 @@ def test_an_altered_or_missing_line_is_seen_and_nothing_is_added(audit: AuditFil
     assert audit.path.read_bytes() == altered
 
 
+def test_a_record_signed_with_another_key_or_cut_or_taken_away_is_seen(audit: AuditFile, tmp_path: Path) -> None:
+    key = audit.path.with_suffix(".key")
+    other = AuditFile(tmp_path / "other" / "audit.jsonl")
+    for act in ("set", "call", "set"):
+        audit.append({"act": act}, NOW)
+        other.append({"act": act}, NOW)
+    whole, own = audit.path.read_bytes(), key.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for content, sealed, words in (
+        (whole, other.path.with_suffix(".key").read_bytes(), "line 1 of the audit file .* was altered"),
+        (other.path.read_bytes(), own, "line 1 of the audit file .* was altered"),
+        (lines[0], own, "the last lines of the audit file .* were taken out"),
+        (b"", own, "the last lines of the audit file .* were taken out"),
+        (whole, b"none", "holds no key of an audit file"),
+    ):
+        audit.path.write_bytes(content)
+        key.write_bytes(sealed)
+        with pytest.raises(SettingsError, match=words):
+            audit.append({"act": "set"}, NOW)
+    key.unlink()
+    audit.path.write_bytes(whole)
+    with pytest.raises(SettingsError, match=r"audit\.key of the audit file is not there"):
+        audit.append({"act": "set"}, NOW)
+    key.write_bytes(own)
+    audit.path.unlink()
+    with pytest.raises(SettingsError, match="were taken out"):
+        audit.entries()
+    audit.path.write_bytes(whole)
+    assert len(audit.entries()) == 3
+    # The power failed after the line was written, and before its signature was kept.
+    audit.append({"act": "set"}, NOW)
+    key.write_bytes(own)
+    audit.append({"act": "call"}, NOW)
+    assert len(audit.entries()) == 5
+
+
 def test_only_so_many_acts_of_a_kind_go_within_a_span(audit: AuditFile) -> None:
     for minute in range(3):
         audit.append_limited({"limited": "guarded"}, NOW + timedelta(minutes=minute), 3, HOUR)
@@ -68,6 +105,8 @@ def test_only_so_many_acts_of_a_kind_go_within_a_span(audit: AuditFile) -> None:
         audit.append_limited({"limited": "guarded"}, NOW + timedelta(minutes=59), 3, HOUR)
     assert "the next one may be done at" in str(refused.value)
     audit.append_limited({"limited": "guarded"}, NOW + timedelta(minutes=61), 3, HOUR)
+    with pytest.raises(SettingsError, match=r"acts\.per_hour is 0"):
+        audit.append_limited({"limited": "guarded"}, NOW + 9 * HOUR, 0, HOUR)
     assert len([one for one in audit.entries() if one["limited"]]) == 4
 
 
@@ -94,4 +133,4 @@ def test_programs_that_write_at_once_make_one_whole_record(audit: AuditFile) -> 
         writer.join(60)
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert len(audit.entries()) == 60
-    assert json.loads(audit.path.read_text().splitlines()[-1])["previous"] == audit.entries()[-2]["hash"]
+    assert json.loads(audit.path.read_text().splitlines()[-1])["previous"] == audit.entries()[-2]["signature"]
