@@ -1,14 +1,15 @@
 # Everything lives in .venv, which the first target that needs it makes from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 ARGS ?=
-WORKERS ?= 3
+WORKERS ?= 4
 SECONDS ?= 600
+MINUTES ?= 30
 DSN ?=
 TARGETS ?=
 SEED ?=
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-community lint bench campaigns fuzz clean
+.PHONY: help demo test test-community lint bench campaigns soak fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -16,7 +17,7 @@ help: ## Show this list
 demo: .venv/.made ## Collect two days from 200 simulated meters into a database (ARGS="--keep", "--json", "--dsn ...")
 	@$(BIN)/headend demo $(ARGS)
 
-test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=3)
+test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=4)
 	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/bench $(ARGS)
 
 test-community: .venv/.made ## Test what only TimescaleDB's Community edition does, in a database made for it on the server DSN="..."
@@ -33,6 +34,9 @@ bench: .venv/.made ## Measure decoding, sessions and storing (ARGS="-k decode")
 
 campaigns: .venv/.made ## Run the campaigns in full, which takes hours, into docs/campaigns.md (SEED=..., ARGS="-k killed")
 	@FULL_CAMPAIGNS=1 SEED='$(SEED)' $(BIN)/pytest tests/acceptance/campaigns $(ARGS)
+
+soak: .venv/.made ## Run one daemon for MINUTES=30 with polls, pushes and faults; its curves into docs/soak.svg
+	@MINUTES='$(MINUTES)' $(BIN)/pytest -s tests/soak/soak.py $(ARGS)
 
 fuzz: .venv/.made ## Fuzz the receive paths, SECONDS=600 each (TARGETS="client push ...")
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) $(TARGETS)

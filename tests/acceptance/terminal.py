@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +44,13 @@ def last_quarter() -> datetime:
     """The end of the last 15-minute interval that has ended."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     return now - timedelta(minutes=now.minute % 15)
+
+
+def free_port() -> int:
+    """A TCP port that nobody has at this moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def heed_ctrl_c() -> None:
