@@ -104,10 +104,11 @@ def account(times: Sequence[datetime], samples: Sequence[dict[str, float]], daem
     return f"""# Soak
 
 One daemon for {minutes:.0f} minutes on {times[0]:%Y-%m-%d} from {times[0]:%H:%M} UTC, by
-`make soak MINUTES={MINUTES:g}`, on {os.cpu_count()} cores that it shared with the meters, the database and whatever else ran there. {METERS} simulated
-meters with a day to catch up on, each asked every minute for blocks, events and instantaneous values, and pushing every
-minute and every quarter of an hour. A fifth of them answers late, others reset connections, cut them off in the middle
-of a block or refuse associations; in the first third the database was stopped for {AWAY_S:.0f} seconds.
+`make soak MINUTES={MINUTES:g}`, on {os.cpu_count()} cores that it shared with the meters, the database and whatever else
+ran there. {METERS} simulated meters with a day to catch up on, each asked every minute for blocks, events and
+instantaneous values, and pushing every minute and every quarter of an hour. A fifth of them answers late, others reset
+connections, cut them off in the middle of a block or refuse associations; in the first third the database was stopped
+for {AWAY_S:.0f} seconds.
 
 | | most | level in the second third | in the last third | |
 |---|---|---|---|---|
@@ -116,8 +117,8 @@ of a block or refuse associations; in the first third the database was stopped f
 A level is what nine of ten samples, one every {SAMPLE_S:.0f} seconds, stay below. By its own count the daemon
 stored {intervals:,.0f} intervals and took in {pushes:,.0f} pushes; it took {cpu_s / minutes / 60:.0%} of a core, and
 {len(daemon.events("meter_failed")):,} visits failed after all tries. When it was stopped, {unsettled:,} intervals that
-had ended ten minutes before or earlier were not settled. Every interval of the day before was stored once, with the value
-that the meter must have given, and no invocation counter came twice.
+had ended ten minutes before or earlier were not settled. Every interval of the day before was stored once, with the
+value that the meter must have given, and no invocation counter came twice.
 
 ![Memory, lag, queues, spool and sessions](soak.svg)
 """
