@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from headend.cli import database, meters, spool, vault
+from headend.cli.check import check
 from headend.cli.collect import collect
 from headend.cli.decode import decode
 from headend.cli.demo import demo
@@ -72,6 +73,7 @@ app.command("demo")(demo)
 app.command("run")(run)
 app.command("collect")(collect)
 app.command("read")(read)
+app.command("check")(check)
 app.command("get")(get)
 app.command("set")(set_)
 app.command("call")(call)

@@ -1,0 +1,230 @@
+"""Which associations let us in; and where one does not, whose fault it is: which key, which secret, the counter.
+
+The one rule: no secret is tried twice, and none in an association whose keys another one has shown to be wrong: a meter
+counts wrong attempts and locks itself. What was not tried is said.
+
+Keys are told apart by what the meter does. Where both protect a request, a meter that can't open it looks the same
+whichever is wrong; an association that only encrypts needs the encryption key alone, so it is asked once. A password
+or secret is judged after the keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from drivers.credentials import MAX_COUNTER
+from drivers.reading import Reader
+from headend.check.patient import Bedside, Patient, called
+from headend.counter_file import CounterFile, default_counter_file
+from headend.keys import SECRET_NAMES, credentials_from, key_texts, needed_keys, symmetric_key
+from headend.one_meter import key_sources
+from headend.single_session import COUNTER_STEP
+from profiles.errors import (
+    AccessDenied,
+    HeadEndError,
+    IdentityMismatch,
+    LinkError,
+    MeterBusy,
+    SecurityError,
+    SettingsError,
+)
+from profiles.meter_type import Association
+
+Examine = Callable[[Bedside], Awaitable[None]]
+NEAR_END = MAX_COUNTER - 100_000_000
+_BOTH, _ENCRYPTION = 0x30, 0x20
+_DECIPHERING = ("decipher", "service error", "exception")
+"""In the words of a refusal: the meter could not open what we sent."""
+
+
+@dataclass(slots=True)
+class _Trials:
+    """What has come of the attempts so far."""
+
+    keys_wrong: bool = False
+    secrets_wrong: set[str] = field(default_factory=set)
+    not_tried: dict[str, list[str]] = field(default_factory=dict)
+    """By reason, the associations."""
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def leave(self, kind: Association, why: str) -> None:
+        self.not_tried.setdefault(why, []).append(called(kind))
+
+
+async def let_in(patient: Patient, first: Association, examine: Examine) -> None:
+    """Open every association of the type once, `first` first, and examine the meter in the first that opens."""
+    trials = _Trials()
+    others = [kind for kind in patient.meter_type.associations.values() if kind not in (first, patient.public)]
+    for kind in [first, *others] if first != patient.public else [*others, first]:
+        await _try(patient, kind, trials, examine, main=kind == first)
+    if patient.opened:
+        patient.add("let_in", associations=", ".join(map(called, patient.opened)))
+    if patient.keys_proven:
+        patient.add("keys_right", keys=", ".join(patient.keys_proven))
+    if trials.counters:
+        told = ", ".join(f"{name}: {counter}" for name, counter in trials.counters.items())
+        patient.add("counter_right", counters=told)
+    for why, names in trials.not_tried.items():
+        patient.add("not_tried", associations=", ".join(names), why=why)
+
+
+async def _try(patient: Patient, kind: Association, trials: _Trials, examine: Examine, *, main: bool) -> None:
+    if kind.pre_established:
+        return  # always open, for the meter's own pushes: there is nothing to be let in by
+    keys = _keys(patient, kind, trials, main=main)
+    if keys is None:
+        return
+    try:
+        first_counter = _first_counter(patient, kind, keys, trials)
+    except SecurityError:
+        return
+    patient.telling.say(f"asking to be let in as {called(kind)}")
+    try:
+        async with patient.session(kind, keys, first_counter=first_counter) as session:
+            _let_in(patient, kind)
+            if patient.examined is None:
+                patient.examined = kind
+                await examine(Bedside(patient, kind, session, Reader(session, patient.meter_type)))
+    except SettingsError:
+        raise
+    except HeadEndError as error:
+        if kind in patient.opened:
+            patient.add("link_broke", step="the meter was released", why=error.message)
+        else:
+            await _refused(patient, kind, keys, trials, error)
+    await asyncio.sleep(patient.meter_type.session_habit.pause_s)
+
+
+def _let_in(patient: Patient, kind: Association) -> None:
+    if kind not in patient.opened:
+        patient.opened.append(kind)
+    named = {"secret": SECRET_NAMES.get(kind.mechanism, "secret")}
+    proven = [named.get(name, name).replace("_", " ") for name in needed_keys(kind)]
+    if kind.security_control & _BOTH == _ENCRYPTION:
+        proven = [name for name in proven if name != "authentication key"]
+    patient.keys_proven += [name for name in proven if name not in patient.keys_proven]
+
+
+def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -> Mapping[str, str] | None:
+    """The keys with which to try an association; None where it is not to be tried, which is noted."""
+    if kind.needs_keys and trials.keys_wrong:
+        trials.leave(kind, "keys that another association refused are not tried again")
+        return None
+    secret = SECRET_NAMES.get(kind.mechanism)
+    if secret in trials.secrets_wrong:
+        trials.leave(kind, "a wrong password or secret is not tried again")
+        return None
+    keys = key_texts(key_sources(patient.options, patient.target), patient.address, kind)
+    if not main and secret is not None and secret not in keys:
+        trials.leave(kind, f"no {secret} of its own was given")
+        return None
+    try:
+        credentials_from(keys, kind)
+    except SettingsError as error:
+        if main:
+            patient.add("key_missing", association=called(kind), why=error.message)
+        else:
+            trials.leave(kind, error.message)
+        return None
+    return keys
+
+
+def _first_counter(patient: Patient, kind: Association, keys: Mapping[str, str], trials: _Trials) -> int:
+    """The lowest counter to go on with. Raises SecurityError where the meter's word is not believed."""
+    told = patient.told_counters.get(kind.name)
+    if told is None or not kind.needs_keys:
+        return 0
+    file = CounterFile(patient.options.counters or default_counter_file())
+    ours = file.last_spent(symmetric_key(keys, "encryption_key", kind))
+    if told >= NEAR_END:
+        patient.add("counter_at_end", told=told, association=called(kind))
+    if told - ours > COUNTER_STEP and not patient.options.accept_counter:
+        if not any(one.code == "counter_ahead" for one in patient.findings):
+            patient.add("counter_ahead", told=told, ours=ours, association=called(kind))
+        trials.leave(kind, "the meter's counter is not believed")
+        raise SecurityError("not believed")
+    trials.counters.setdefault(called(kind), told)
+    return told + 1
+
+
+async def _refused(
+    patient: Patient, kind: Association, keys: Mapping[str, str], trials: _Trials, error: HeadEndError
+) -> None:
+    """Say whose fault it is that an association is not open."""
+    association, why = called(kind), error.message
+    if isinstance(error, IdentityMismatch):
+        patient.add("another_meter", why=why)
+    elif isinstance(error, MeterBusy):
+        patient.add("busy", why=why)
+    elif isinstance(error, AccessDenied) and error.asked.startswith("associate, HLS"):
+        trials.secrets_wrong.add(SECRET_NAMES.get(kind.mechanism, ""))
+        patient.add("secret_wrong", association=association, why=why)
+    elif isinstance(error, SecurityError):
+        await _judge_keys(patient, kind, keys, trials, "meter_keys_differ", why)
+    elif isinstance(error, AccessDenied) and "authentication failed" in why:
+        trials.secrets_wrong.add(SECRET_NAMES.get(kind.mechanism, ""))
+        patient.add("password_wrong" if kind.mechanism == 1 else "secret_wrong", association=association, why=why)
+    elif kind.needs_keys and _undeciphered(error):
+        await _judge_keys(patient, kind, keys, trials, "keys_wrong", why)
+    else:
+        _not_open(patient, kind, trials, error)
+
+
+def _not_open(patient: Patient, kind: Association, trials: _Trials, error: HeadEndError) -> None:
+    """An association beside the one that was asked for may just not be there."""
+    if kind == patient.examined or patient.examined is None:
+        patient.add("refused", association=called(kind), why=error.message)
+    else:
+        trials.leave(kind, f"the meter answers: {error.message}")
+
+
+def _undeciphered(error: HeadEndError) -> bool:
+    return isinstance(error, LinkError) or any(word in str(error) for word in _DECIPHERING)
+
+
+async def _judge_keys(
+    patient: Patient, kind: Association, keys: Mapping[str, str], trials: _Trials, code: str, why: str
+) -> None:
+    """Ask an association that takes the encryption key alone, if the type has one, which of the keys it is."""
+    trials.keys_wrong = True
+    probe = next((one for one in patient.meter_type.associations.values() if _encrypts_alone(one, kind)), None)
+    verdict = None
+    if probe is not None and probe not in patient.opened:
+        verdict = await _probe(patient, probe, keys)
+    if verdict is None or probe is None:
+        patient.add(code, association=called(kind), why=why)
+    elif verdict:
+        patient.add("authentication_key_wrong", association=called(kind), probe=called(probe))
+    else:
+        patient.add("encryption_key_wrong", association=called(kind), probe=called(probe))
+
+
+def _encrypts_alone(one: Association, refused: Association) -> bool:
+    """With a password that no other association of ours has used up: one that is the same, or none."""
+    alone = one.security_control & _BOTH == _ENCRYPTION and not one.pre_established and not one.signed
+    return alone and one.mechanism <= 1 and one.suite == refused.suite and one.ciphering == "glo"
+
+
+async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str]) -> bool | None:
+    """Whether the encryption key alone is right; None where the meter does not tell."""
+    secret = SECRET_NAMES.get(probe.mechanism)
+    own = dict(keys)
+    if secret is not None and secret in keys:
+        own["secret"] = keys[secret]
+    patient.telling.say(f"asking {called(probe)}, which needs the encryption key alone, which key is wrong")
+    try:
+        credentials_from(own, probe)
+        told = patient.told_counters.get(probe.name, -1)
+        async with patient.session(probe, own, first_counter=told + 1):
+            patient.opened.append(probe)
+            return True
+    except SettingsError:
+        return None
+    except AccessDenied as denied:
+        if "authentication failed" in denied.message:
+            return True
+        return False if _undeciphered(denied) else None
+    except HeadEndError:
+        return None

@@ -1,0 +1,265 @@
+"""What a meter that let us in is asked: who it is, what time it has, what it keeps and how, whether its supply is on.
+
+The one rule: a question is a function of the bedside in `QUESTIONS`, in the order in which one needs another; it adds
+findings, and whatever it raises becomes one: the next question is asked all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from drivers.cosem.objects import DisconnectControl, read_object, read_object_list
+from drivers.dlms import axdr
+from drivers.reading import ClockReading, identify, read_layout
+from drivers.reading.layout import PROFILE_GENERIC
+from headend.check.block_load import depth, gaps
+from headend.check.patient import Bedside, Patient, called
+from headend.check.pushes import pushes
+from profiles.errors import AccessDenied, HeadEndError, LinkError, MeterBusy, ProtocolError
+from profiles.loader import load_for_nameplate
+from profiles.meter_type import MeterType, Profile
+from profiles.objects import AttributeRef, CaptureObject, Obis
+from profiles.units import unit_symbol
+
+Question = Callable[[Bedside], Awaitable[None]]
+
+_LIKE: Final = 0.6
+"""Less likeness is none."""
+_NEARER: Final = 0.15
+"""By so much another type has to be more alike than the given one to be called the right one."""
+_SHOWN: Final = 4
+"""Names in one finding; of more, their number."""
+_NO_UNIT: Final = 255
+_TELLING: Final = ("nameplate", "block_load", "daily_load")
+_RELAY_STATES: Final = {0: "disconnected", 1: "connected", 2: "ready for reconnection"}
+
+
+async def examine(bedside: Bedside) -> None:
+    """Ask everything, one after the other."""
+    patient = bedside.patient
+    for name, question in QUESTIONS.items():
+        if bedside.session.given_up:
+            patient.add("unread", what=name, why="the link is given up")
+            continue
+        patient.telling.say(f"checking: {name}")
+        try:
+            await question(bedside)
+        except (LinkError, MeterBusy) as error:
+            patient.add("link_broke", step=name, why=error.message)
+        except HeadEndError as error:
+            patient.add("unread", what=name, why=error.message)
+
+
+# --- who it is ---------------------------------------------------------------------------------------------------
+
+
+async def who(bedside: Bedside) -> None:
+    """Nameplate and type. From here on the meter is judged by the type that it is like, if the given one is wrong."""
+    patient = bedside.patient
+    identity = patient.identity = await identify(bedside.session)
+    names = (identity.maker, identity.model, identity.serial, identity.device_id, identity.year)
+    said = " · ".join(str(name) for name in names if name)
+    patient.add("identity", names=said or identity.system_title.hex().upper())
+    if patient.type_given:
+        patient.meter_type = load_for_nameplate(patient.meter_type.name, identity.maker, identity.firmware)
+    patient.likeness = identity.guesses
+    if identity.guesses:
+        await _judge_type(bedside, identity.meter_type)
+    bedside.reader.meter_type = patient.meter_type
+    _firmware(patient)
+
+
+async def _judge_type(bedside: Bedside, nearest: MeterType) -> None:
+    patient = bedside.patient
+    best = patient.likeness[0]
+    base = patient.meter_type.name.partition("+")[0]
+    own = next((one.likeness for one in patient.likeness if one.type_name == base), None)
+    if patient.type_given and own is None:
+        own = await _likeness_to(bedside, patient.meter_type)
+    if patient.type_given and own is not None and own >= best.likeness - _NEARER:
+        patient.add("type_right", found=own, best=patient.meter_type.name)
+        return
+    if best.likeness < _LIKE:
+        patient.add("type_unlike", best=best.type_name, found=best.likeness)
+        return
+    if patient.type_given:
+        patient.add(
+            "type_wrong", type=patient.meter_type.name, likeness=own or 0, best=best.type_name, found=best.likeness
+        )
+    else:
+        patient.add("type_right", found=best.likeness, best=nearest.name)
+    patient.meter_type = nearest
+
+
+async def _likeness_to(bedside: Bedside, meter_type: MeterType) -> float:
+    """Of a type from a file: the share of columns that meter and type have in common."""
+    shares = []
+    for profile in meter_type.profiles.values():
+        if profile.kind in _TELLING and profile.capture_objects:
+            layout = await read_layout(bedside.session, profile)
+            ours, theirs = ({one[1:3] for one in of} for of in (profile.capture_objects, layout.capture_objects))
+            shares.append(len(ours & theirs) / len(ours | theirs))
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def _firmware(patient: Patient) -> None:
+    assert patient.identity is not None
+    firmware = patient.identity.firmware or "?"
+    if patient.meter_type.quirks:
+        patient.add("firmware_quirks", firmware=firmware, quirks=", ".join(patient.meter_type.quirks))
+    else:
+        patient.add("firmware_plain", firmware=firmware, type=patient.meter_type.name)
+
+
+# --- its clock ---------------------------------------------------------------------------------------------------
+
+
+async def clock(bedside: Bedside) -> None:
+    """How far it is off, and whether it says so itself."""
+    bedside.patient.clock = await bedside.reader.clock()
+    judge_clock(bedside.patient, bedside.patient.clock)
+
+
+def judge_clock(patient: Patient, read: ClockReading) -> None:
+    """By the limit of the meter's type."""
+    limit = patient.meter_type.drift_allowed_s
+    if read.time is None or read.drift_s is None:
+        patient.add("clock_doubtful", status="it names no time")
+    elif read.lost:
+        patient.add("clock_lost", time=f"{read.time.astimezone(ZoneInfo(patient.meter_type.zone)):%Y-%m-%d %H:%M}")
+    elif abs(read.drift_s) - read.uncertainty_s > limit:
+        patient.add("clock_off", seconds=abs(read.drift_s), side=_side(patient, read.drift_s), limit=limit)
+    elif read.suspect:
+        patient.add("clock_doubtful", status=", ".join(read.stated.clock_status))
+    else:
+        patient.add("clock_right", seconds=abs(read.drift_s), side=_side(patient, read.drift_s), limit=limit)
+
+
+def _side(patient: Patient, drift_s: float) -> str:
+    ahead, behind = ("आगे", "पीछे") if patient.options.language == "hi" else ("ahead", "behind")
+    return ahead if drift_s >= 0 else behind
+
+
+# --- what it keeps -----------------------------------------------------------------------------------------------
+
+
+async def objects(bedside: Bedside) -> None:
+    """What the type names, and the association does not list."""
+    patient, meter_type = bedside.patient, bedside.patient.meter_type
+    listed = {(one.class_id, one.obis) for one in await read_object_list(bedside.session)}
+    expected = _expected(meter_type)
+    missing = [name for key, name in expected.items() if key not in listed]
+    association = called(bedside.kind)
+    if missing:
+        patient.add(
+            "objects_missing",
+            expected=len(expected),
+            type=meter_type.name,
+            missing=len(missing),
+            association=association,
+            names=some(missing),
+        )
+    else:
+        patient.add(
+            "objects_right", association=association, listed=len(listed), expected=len(expected), type=meter_type.name
+        )
+
+
+def _expected(meter_type: MeterType) -> Mapping[tuple[int, Obis], str]:
+    """What every association that reads should list: class and code, with a name."""
+    expected: dict[tuple[int, Obis], str] = {}
+    for named, attribute in (("clock", meter_type.clock), ("serial number", meter_type.serial)):
+        expected[attribute.class_id, attribute.obis] = named
+    for profile in meter_type.profiles.values():
+        expected[PROFILE_GENERIC, profile.obis] = f"{_named(profile)} {profile.obis}"
+        if profile.scaler_obis is not None:
+            expected.setdefault((PROFILE_GENERIC, profile.scaler_obis), f"scalers {profile.scaler_obis}")
+    return expected
+
+
+async def layouts(bedside: Bedside) -> None:
+    """Columns and scalers of every profile of the type, against it. A profile that is not there is the objects' case,
+    one that has no layout is told alone."""
+    patient = bedside.patient
+    columns, scalers = [], []
+    for profile in patient.meter_type.profiles.values():
+        try:
+            layout = await read_layout(bedside.session, profile)
+        except (AccessDenied, ProtocolError) as error:
+            if not isinstance(error, AccessDenied):
+                patient.add("unread", what=_named(profile), why=error.message)
+            continue
+        patient.layouts[profile.name] = bedside.reader.layouts[profile.obis] = layout
+        columns += _columns(profile, layout.capture_objects)
+        for column in profile.columns:
+            given = layout.scaler_of(column.captured)
+            if not column.scaled or column.captured not in layout.capture_objects:
+                continue
+            scaler, unit = ("none", None) if given is None else (str(given.scaler), given.unit)
+            if given is None or (column.scaler is not None and given.scaler != column.scaler):
+                scalers.append(f"{_named(profile)} {column.captured.obis}: scaler {scaler}")
+            elif column.unit not in (None, unit, _NO_UNIT):
+                assert column.unit is not None
+                assert unit is not None
+                scalers.append(f"{_named(profile)} {column.captured.obis}: {unit_symbol(unit) or 'no unit'}")
+    name = patient.meter_type.name
+    if columns:
+        patient.add("columns_differ", type=name, where=some(columns))
+    elif patient.layouts:
+        patient.add("columns_right", type=name, profiles=len(patient.layouts))
+    if scalers:
+        patient.add("scalers_differ", type=name, where=some(scalers))
+    elif patient.layouts:
+        patient.add("scalers_right", type=name)
+
+
+def _columns(profile: Profile, found: tuple[CaptureObject, ...]) -> list[str]:
+    """What either captures alone; the order, and the class of a code, are a maker's choice."""
+    if not profile.capture_objects:
+        return []
+    ours, theirs = ({one[1:3]: one for one in of} for of in (profile.capture_objects, found))
+    lacks = [str(ours[key].obis) for key in ours if key not in theirs]
+    more = [str(theirs[key].obis) for key in theirs if key not in ours]
+    parts = [f"{sign}{some(names)}" for sign, names in (("-", lacks), ("+", more)) if names]
+    return [f"{_named(profile)} {' '.join(parts)}"] if parts else []
+
+
+def _named(profile: Profile) -> str:
+    return profile.name.replace("_", " ")
+
+
+def some(names: list[str]) -> str:
+    """The first few of them."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" (+{more})" if more > 0 else "")
+
+
+# --- its supply --------------------------------------------------------------------------------------------------
+
+
+async def relay(bedside: Bedside) -> None:
+    """Whether the consumer has supply, where the meter has a relay."""
+    patient = bedside.patient
+    control = next((one for one in patient.meter_type.controls.values() if one.class_id == 70), None)
+    if control is None:
+        return
+    octets = await bedside.session.get(AttributeRef(control.class_id, control.obis, 2))
+    if axdr.decode(octets):
+        patient.add("relay_on")
+        return
+    state = await read_object(bedside.session, DisconnectControl, control.obis, 0)
+    patient.add("relay_off", state=str(state.control_state))
+
+
+QUESTIONS: Final[Mapping[str, Question]] = {
+    "nameplate and type": who,
+    "clock": clock,
+    "object list": objects,
+    "columns and scalers": layouts,
+    "depth of the block load": depth,
+    "gaps in the block load": gaps,
+    "pushes": pushes,
+    "supply": relay,
+}

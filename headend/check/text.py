@@ -1,0 +1,42 @@
+"""Findings for the eye: the verdict, then a table of all findings, the gravest first, each with its remedy.
+
+The one rule: no sentence is cut; it is folded between words, and in a pipe at the width of a page.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+from headend.check.finding import Verdict, in_order, verdict_of, words
+from headend.check.patient import Patient
+
+_PAGE: Final = 110
+_COLOURS: Final = {Verdict.BROKEN: "bold red", Verdict.MEND: "yellow", Verdict.UNKNOWN: "dim", Verdict.GOOD: "green"}
+
+
+def to_text(patient: Patient, *, width: int | None, colour: bool) -> str:
+    """What `headend check` prints. `width`: the terminal's, None in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    named, verdict = words(patient.options.language), verdict_of(patient.findings)
+    file = io.StringIO()
+    console = Console(
+        file=file, force_terminal=colour, width=max(width or _PAGE, 60), no_color=not colour, highlight=False
+    )
+    serial = "" if patient.identity is None else patient.identity.serial
+    heading = " · ".join(part for part in (str(patient.address), serial, patient.meter_type.name) if part)
+    console.print(heading, markup=False, soft_wrap=True)
+    console.print(f"{named['verdict']}: [{_COLOURS[verdict]}]{named[verdict.value]}[/]")
+    drawn = Table(box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for one in in_order(patient.findings):
+        said = escape(one.said) + (f"\n→ {escape(one.remedy)}" if one.remedy else "")
+        drawn.add_row(f"[{_COLOURS[one.verdict]}]{named[one.verdict.value]}[/]", named[one.subject], said)
+    console.print(drawn)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
