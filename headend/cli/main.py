@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
-from headend.cli import database, meters, spool, vault
+from headend.cli import book, database, meters, spool, vault
 from headend.cli.check import check
 from headend.cli.collect import collect
 from headend.cli.decode import decode
@@ -24,6 +24,7 @@ from headend.cli.raw import call, get, objects, profile, set_
 from headend.cli.read import read
 from headend.cli.restored import restored
 from headend.cli.run import run
+from headend.cli.scan import scan
 from headend.cli.simulate import PASS_ON, simulate
 from headend.cli.status import status
 from headend.cli.types import types
@@ -81,11 +82,13 @@ app.command("profile")(profile)
 app.command("objects")(objects)
 app.command("decode")(decode)
 app.command("ports")(ports)
+app.command("scan")(scan)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
 app.command("gaps")(gaps)
 app.command("outages")(outages)
 app.command("types")(types)
+app.add_typer(book.app, name="book")
 app.add_typer(meters.app, name="meters")
 database.app.command("restored")(restored)
 app.add_typer(database.app, name="db")
