@@ -6,6 +6,7 @@ The one rule: whatever fails on the way becomes a finding, and everything that c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,13 +18,14 @@ from drivers.reading import association_of
 from headend.check.finding import Verdict, in_order, verdict_of
 from headend.check.letting_in import let_in
 from headend.check.patient import Patient, Wanted
-from headend.check.questions import examine, judge_clock
+from headend.check.questions import examine
 from headend.check.reach import reached
 from headend.check.saving import save_type
 from headend.check.text import to_text
 from headend.cli.meter_options import MeterOptions
+from headend.keys import KeySources
 from headend.one_meter import PRESUMED_TYPE, key_sources
-from headend.reading.target import target_of
+from headend.reading.target import Target, target_of
 from headend.reading.telling import Telling
 from profiles.errors import HeadEndError, SettingsError
 from profiles.loader import load_meter_type
@@ -52,7 +54,7 @@ async def check(options: MeterOptions, wanted: Wanted, telling: Telling, transcr
     target = target_of(options.address)
     try:
         sources = key_sources(options, target)
-        name = options.meter_type or target.meter_type or sources.meter_type(target.address)
+        name = options.meter_type or target.meter_type or _listed_type(sources, target)
         patient = Patient(
             target=target,
             options=options,
@@ -64,10 +66,18 @@ async def check(options: MeterOptions, wanted: Wanted, telling: Telling, transcr
         )
         if await reached(patient):
             await let_in(patient, _first(patient), examine)
-            _left_over(patient)
+            if wanted.save_type is not None:
+                save_type(patient, wanted.save_type)
     except HeadEndError as error:
         raise error.at(meter=str(target.address)) from None
     return patient
+
+
+def _listed_type(sources: KeySources, target: Target) -> str | None:
+    """As the meter list says; a list without the meter is told where its keys are needed."""
+    with contextlib.suppress(SettingsError):
+        return sources.meter_type(target.address)
+    return None
 
 
 def _first(patient: Patient) -> Association:
@@ -79,16 +89,6 @@ def _first(patient: Patient) -> Association:
         known = ", ".join(str(kind.client_sap) for kind in kinds.values())
         patient.add("no_such_client", type=patient.meter_type.name, client=patient.address.client, known=known)
         return kinds[patient.meter_type.reading_association]
-
-
-def _left_over(patient: Patient) -> None:
-    """What the public client has shown counts where nobody else was let in; and the type file."""
-    if patient.examined is None:
-        if patient.clock is not None:
-            judge_clock(patient, patient.clock)
-        patient.add("not_asked", what="nameplate, object list, columns, depth, gaps, pushes, supply")
-    if patient.wanted.save_type is not None:
-        save_type(patient, patient.wanted.save_type)
 
 
 def to_json(patient: Patient) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from headend.check.patient import Bedside, Patient, called
 from headend.counter_file import CounterFile, default_counter_file
 from headend.keys import SECRET_NAMES, credentials_from, key_texts, needed_keys, symmetric_key
 from headend.one_meter import key_sources
+from headend.reading.lasting import LastingSession
 from headend.single_session import COUNTER_STEP
 from profiles.errors import (
     AccessDenied,
@@ -41,24 +42,30 @@ _DECIPHERING = ("decipher", "service error", "exception")
 
 @dataclass(slots=True)
 class _Trials:
-    """What has come of the attempts so far."""
+    """What has come of the attempts so far. `examine`: done in the first association that opens."""
 
+    examine: Examine
     keys_wrong: bool = False
     secrets_wrong: set[str] = field(default_factory=set)
     not_tried: dict[str, list[str]] = field(default_factory=dict)
     """By reason, the associations."""
     counters: dict[str, int] = field(default_factory=dict)
+    probed: Association | None = None
+    """The association that was asked which key is wrong."""
 
     def leave(self, kind: Association, why: str) -> None:
         self.not_tried.setdefault(why, []).append(called(kind))
 
 
 async def let_in(patient: Patient, first: Association, examine: Examine) -> None:
-    """Open every association of the type once, `first` first, and examine the meter in the first that opens."""
-    trials = _Trials()
+    """Open every association of the type once, `first` first, and examine the meter in the first that opens; in the
+    public one, which shows little, only where no other does."""
+    trials = _Trials(examine)
     others = [kind for kind in patient.meter_type.associations.values() if kind not in (first, patient.public)]
-    for kind in [first, *others] if first != patient.public else [*others, first]:
-        await _try(patient, kind, trials, examine, main=kind == first)
+    for kind in others if first == patient.public else [first, *others]:
+        await _try(patient, kind, trials, main=kind == first)
+    if patient.examined is None:
+        await _try(patient, patient.public, trials, main=False)
     if patient.opened:
         patient.add("let_in", associations=", ".join(map(called, patient.opened)))
     if patient.keys_proven:
@@ -70,7 +77,9 @@ async def let_in(patient: Patient, first: Association, examine: Examine) -> None
         patient.add("not_tried", associations=", ".join(names), why=why)
 
 
-async def _try(patient: Patient, kind: Association, trials: _Trials, examine: Examine, *, main: bool) -> None:
+async def _try(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -> None:
+    if kind == trials.probed:
+        return
     if kind.pre_established:
         return  # always open, for the meter's own pushes: there is nothing to be let in by
     keys = _keys(patient, kind, trials, main=main)
@@ -83,10 +92,7 @@ async def _try(patient: Patient, kind: Association, trials: _Trials, examine: Ex
     patient.telling.say(f"asking to be let in as {called(kind)}")
     try:
         async with patient.session(kind, keys, first_counter=first_counter) as session:
-            _let_in(patient, kind)
-            if patient.examined is None:
-                patient.examined = kind
-                await examine(Bedside(patient, kind, session, Reader(session, patient.meter_type)))
+            await _let_in(patient, kind, session, trials)
     except SettingsError:
         raise
     except HeadEndError as error:
@@ -97,7 +103,8 @@ async def _try(patient: Patient, kind: Association, trials: _Trials, examine: Ex
     await asyncio.sleep(patient.meter_type.session_habit.pause_s)
 
 
-def _let_in(patient: Patient, kind: Association) -> None:
+async def _let_in(patient: Patient, kind: Association, session: LastingSession, trials: _Trials) -> None:
+    """Note which keys are proven by it, and examine the meter if nobody has."""
     if kind not in patient.opened:
         patient.opened.append(kind)
     named = {"secret": SECRET_NAMES.get(kind.mechanism, "secret")}
@@ -105,6 +112,9 @@ def _let_in(patient: Patient, kind: Association) -> None:
     if kind.security_control & _BOTH == _ENCRYPTION:
         proven = [name for name in proven if name != "authentication key"]
     patient.keys_proven += [name for name in proven if name not in patient.keys_proven]
+    if patient.examined is None:
+        patient.examined = kind
+        await trials.examine(Bedside(patient, kind, session, Reader(session, patient.meter_type)))
 
 
 def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -> Mapping[str, str] | None:
@@ -116,7 +126,12 @@ def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -
     if secret in trials.secrets_wrong:
         trials.leave(kind, "a wrong password or secret is not tried again")
         return None
-    keys = key_texts(key_sources(patient.options, patient.target), patient.address, kind)
+    try:
+        keys = key_texts(key_sources(patient.options, patient.target), patient.address, kind)
+    except SettingsError as error:
+        if main:
+            patient.add("key_missing", association=called(kind), why=error.message)
+        return None
     if not main and secret is not None and secret not in keys:
         trials.leave(kind, f"no {secret} of its own was given")
         return None
@@ -192,7 +207,8 @@ async def _judge_keys(
     probe = next((one for one in patient.meter_type.associations.values() if _encrypts_alone(one, kind)), None)
     verdict = None
     if probe is not None and probe not in patient.opened:
-        verdict = await _probe(patient, probe, keys)
+        trials.probed = probe
+        verdict = await _probe(patient, probe, keys, trials)
     if verdict is None or probe is None:
         patient.add(code, association=called(kind), why=why)
     elif verdict:
@@ -207,7 +223,7 @@ def _encrypts_alone(one: Association, refused: Association) -> bool:
     return alone and one.mechanism <= 1 and one.suite == refused.suite and one.ciphering == "glo"
 
 
-async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str]) -> bool | None:
+async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str], trials: _Trials) -> bool | None:
     """Whether the encryption key alone is right; None where the meter does not tell."""
     secret = SECRET_NAMES.get(probe.mechanism)
     own = dict(keys)
@@ -217,8 +233,8 @@ async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str]) 
     try:
         credentials_from(own, probe)
         told = patient.told_counters.get(probe.name, -1)
-        async with patient.session(probe, own, first_counter=told + 1):
-            patient.opened.append(probe)
+        async with patient.session(probe, own, first_counter=told + 1) as session:
+            await _let_in(patient, probe, session, trials)
             return True
     except SettingsError:
         return None
@@ -227,4 +243,4 @@ async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str]) 
             return True
         return False if _undeciphered(denied) else None
     except HeadEndError:
-        return None
+        return True if probe in patient.opened else None

@@ -19,7 +19,7 @@ from headend.check.patient import Bedside, Patient, called
 from headend.check.pushes import pushes
 from profiles.errors import AccessDenied, HeadEndError, LinkError, MeterBusy, ProtocolError
 from profiles.loader import load_for_nameplate
-from profiles.meter_type import MeterType, Profile
+from profiles.meter_type import REGISTER_CLASSES, MeterType, Profile
 from profiles.objects import AttributeRef, CaptureObject, Obis
 from profiles.units import unit_symbol
 
@@ -31,15 +31,20 @@ _NEARER: Final = 0.15
 """By so much another type has to be more alike than the given one to be called the right one."""
 _SHOWN: Final = 4
 """Names in one finding; of more, their number."""
+_PUBLIC_QUESTIONS: Final = 2
+"""The first so many questions are for the public client too."""
 _NO_UNIT: Final = 255
 _TELLING: Final = ("nameplate", "block_load", "daily_load")
 _RELAY_STATES: Final = {0: "disconnected", 1: "connected", 2: "ready for reconnection"}
 
 
 async def examine(bedside: Bedside) -> None:
-    """Ask everything, one after the other."""
+    """Ask everything, one after the other; of the public client, which sees little, what it sees."""
     patient = bedside.patient
-    for name, question in QUESTIONS.items():
+    sees_all = bedside.kind != patient.public or patient.meter_type.reading_association == bedside.kind.name
+    if not sees_all:
+        patient.add("not_asked", what=", ".join(list(QUESTIONS)[_PUBLIC_QUESTIONS:]))
+    for name, question in list(QUESTIONS.items())[: None if sees_all else _PUBLIC_QUESTIONS]:
         if bedside.session.given_up:
             patient.add("unread", what=name, why="the link is given up")
             continue
@@ -119,10 +124,10 @@ def _firmware(patient: Patient) -> None:
 async def clock(bedside: Bedside) -> None:
     """How far it is off, and whether it says so itself."""
     bedside.patient.clock = await bedside.reader.clock()
-    judge_clock(bedside.patient, bedside.patient.clock)
+    _judge_clock(bedside.patient, bedside.patient.clock)
 
 
-def judge_clock(patient: Patient, read: ClockReading) -> None:
+def _judge_clock(patient: Patient, read: ClockReading) -> None:
     """By the limit of the meter's type."""
     limit = patient.meter_type.drift_allowed_s
     if read.time is None or read.drift_s is None:
@@ -183,7 +188,7 @@ async def layouts(bedside: Bedside) -> None:
     """Columns and scalers of every profile of the type, against it. A profile that is not there is the objects' case,
     one that has no layout is told alone."""
     patient = bedside.patient
-    columns, scalers = [], []
+    columns, varied, scalers = [], [], []
     for profile in patient.meter_type.profiles.values():
         try:
             layout = await read_layout(bedside.session, profile)
@@ -192,7 +197,9 @@ async def layouts(bedside: Bedside) -> None:
                 patient.add("unread", what=_named(profile), why=error.message)
             continue
         patient.layouts[profile.name] = bedside.reader.layouts[profile.obis] = layout
-        columns += _columns(profile, layout.capture_objects)
+        lacking, varying = _columns(profile, layout.capture_objects)
+        columns += lacking
+        varied += varying
         for column in profile.columns:
             given = layout.scaler_of(column.captured)
             if not column.scaled or column.captured not in layout.capture_objects:
@@ -207,6 +214,8 @@ async def layouts(bedside: Bedside) -> None:
     name = patient.meter_type.name
     if columns:
         patient.add("columns_differ", type=name, where=some(columns))
+    elif varied:
+        patient.add("columns_vary", type=name, where=some(varied))
     elif patient.layouts:
         patient.add("columns_right", type=name, profiles=len(patient.layouts))
     if scalers:
@@ -215,15 +224,17 @@ async def layouts(bedside: Bedside) -> None:
         patient.add("scalers_right", type=name)
 
 
-def _columns(profile: Profile, found: tuple[CaptureObject, ...]) -> list[str]:
-    """What either captures alone; the order, and the class of a code, are a maker's choice."""
+def _columns(profile: Profile, found: tuple[CaptureObject, ...]) -> tuple[list[str], list[str]]:
+    """Values of registers that the meter does not capture, and what else either captures alone. The order, and the
+    class of a code, are a maker's choice, and so is much that is no register: health, signal, counts."""
     if not profile.capture_objects:
-        return []
+        return [], []
     ours, theirs = ({one[1:3]: one for one in of} for of in (profile.capture_objects, found))
-    lacks = [str(ours[key].obis) for key in ours if key not in theirs]
-    more = [str(theirs[key].obis) for key in theirs if key not in ours]
-    parts = [f"{sign}{some(names)}" for sign, names in (("-", lacks), ("+", more)) if names]
-    return [f"{_named(profile)} {' '.join(parts)}"] if parts else []
+    lacks = [one for key, one in ours.items() if key not in theirs]
+    values = [f"{_named(profile)} -{one.obis}" for one in lacks if one.class_id in REGISTER_CLASSES]
+    others = [f"{_named(profile)} -{one.obis}" for one in lacks if one.class_id not in REGISTER_CLASSES]
+    more = [f"{_named(profile)} +{one.obis}" for key, one in theirs.items() if key not in ours]
+    return values, others + more
 
 
 def _named(profile: Profile) -> str:

@@ -15,8 +15,6 @@ from typing import Final
 from drivers.address import LINES, Address, Scheme
 from drivers.dlms import axdr
 from drivers.links import open_link
-from drivers.reading import read_clock
-from drivers.reading.reader import utc_now
 from drivers.session import Session
 from headend.check.patient import Patient
 from profiles.errors import (
@@ -38,15 +36,13 @@ _OTHER_FRAMING: Final = {Scheme.TCP: Scheme.HDLC_TCP, Scheme.HDLC_TCP: Scheme.TC
 
 
 async def reached(patient: Patient) -> bool:
-    """Ask as the public client, and learn the counters and the clock that it shows; whether anybody answered."""
+    """Ask as the public client, and learn the counters that it shows; whether anybody answered."""
     patient.telling.say(f"calling {patient.address} as the public client")
     began = time.monotonic()
     try:
         async with patient.session(patient.public, {}) as session:
             answered = time.monotonic()
             await _ask(patient, session)
-            with contextlib.suppress(AccessDenied, ProtocolError):
-                patient.clock = await read_clock(session, patient.meter_type, utc_now)
     except SettingsError:
         raise
     except AccessDenied:
