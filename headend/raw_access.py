@@ -49,6 +49,8 @@ class Way:
     server_title: str | None
     range_deviation: Deviation
     """How date-times of a selection are sent; without a type "not specified", which every meter takes."""
+    registered: bool = False
+    """A meter of the utility's registry."""
 
     def session(self, transcript: Transcript | None) -> AbstractAsyncContextManager[Session]:
         """Connect, associate; release and close on the way out."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from headend.cli.access_options import Access, with_access
-
-if TYPE_CHECKING:
-    from headend.raw_act import Confirmation
+from headend.cli.confirming import Serial, SerialObject, Yes, confirmation_of
 
 VALUE_HELP: Final = (
     "null, true, u8:5, i32:-7, f64:1.5, enum:2, bits:0101, str:text, octets:00ff, datetime:2026-01-31T06:15+05:30, "
@@ -19,14 +17,6 @@ VALUE_HELP: Final = (
 
 ClassId = Annotated[str, typer.Argument(metavar="CLASS", help="Class id or name: 3, register, profile-generic.")]
 ObisCode = Annotated[str, typer.Argument(metavar="OBIS", help="1.0.1.8.0.255, 1-0:1.8.0*255, 0100010800ff, or a name.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
-Serial = Annotated[
-    str | None, typer.Option("--serial", help="The meter's serial number, in place of typing it.", show_default=False)
-]
-SerialObject = Annotated[
-    str | None,
-    typer.Option("--serial-object", help="OBIS of the serial number (0.0.96.1.0.255).", show_default=False),
-]
 
 
 @with_access
@@ -70,7 +60,7 @@ def set_(
     """
     from headend.raw_act import set_and_print
 
-    set_and_print(access, (class_id, obis, attribute), _value(value), _confirmation(yes, serial), serial_object)
+    set_and_print(access, (class_id, obis, attribute), _value(value), confirmation_of(yes, serial), serial_object)
 
 
 @with_access
@@ -93,7 +83,7 @@ def call(
     from headend.raw_act import call_and_print
 
     parameters = None if value is None else _value(value)
-    call_and_print(access, (class_id, obis, method), parameters, _confirmation(yes, serial), serial_object)
+    call_and_print(access, (class_id, obis, method), parameters, confirmation_of(yes, serial), serial_object)
 
 
 def _value(text: str) -> str:
@@ -112,21 +102,6 @@ def _value(text: str) -> str:
         raise SettingsError(f"{text[1:]} can't be read: {error.strerror}") from None
     except ValueError:
         raise SettingsError(f"{text[1:] or 'standard input'} holds no text") from None
-
-
-def _confirmation(yes: bool, serial: str | None) -> Confirmation:
-    from headend.raw_act import Confirmation
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return Confirmation(yes, serial, None, None)
-    return Confirmation(
-        yes,
-        serial,
-        ask=lambda: typer.confirm("go on?", err=True),
-        ask_serial=lambda: typer.prompt(
-            "serial number of the meter, to go on", default="", show_default=False, err=True
-        ),
-    )
 
 
 @with_access
