@@ -15,11 +15,18 @@ _PIECE = 256
 class BadLink:
     """Passes octets on between whoever connects and a meter. `cuts`: how many connections to break, each once
     `cut_after` octets of the meter have come by it; `octets_per_s`: how fast the meter's octets come, None for at once;
-    `dies`: after the first break nobody can connect any more.
+    `dies`: after the first break nobody can connect any more. `port`: where it listens, any that is free by default.
     """
 
     def __init__(
-        self, address: str, *, cuts: int = 0, cut_after: int = 0, octets_per_s: float | None = None, dies: bool = False
+        self,
+        address: str,
+        *,
+        cuts: int = 0,
+        cut_after: int = 0,
+        octets_per_s: float | None = None,
+        dies: bool = False,
+        port: int = 0,
     ) -> None:
         url = urlsplit(address)
         assert url.hostname is not None
@@ -28,7 +35,7 @@ class BadLink:
         self._cut_after = cut_after
         self._octets_per_s = octets_per_s
         self._dies = dies
-        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_server(("127.0.0.1", port))
         self.cuts_left = cuts
         self.connections = 0
         self.sent = 0
@@ -87,10 +94,16 @@ def _hang_up(*ends: socket.socket) -> None:
 
 @contextlib.contextmanager
 def bad_link(
-    address: str, *, cuts: int = 0, cut_after: int = 0, octets_per_s: float | None = None, dies: bool = False
+    address: str,
+    *,
+    cuts: int = 0,
+    cut_after: int = 0,
+    octets_per_s: float | None = None,
+    dies: bool = False,
+    port: int = 0,
 ) -> Iterator[BadLink]:
     """A bad link to the meter at an address."""
-    link = BadLink(address, cuts=cuts, cut_after=cut_after, octets_per_s=octets_per_s, dies=dies)
+    link = BadLink(address, cuts=cuts, cut_after=cut_after, octets_per_s=octets_per_s, dies=dies, port=port)
     threading.Thread(target=link.serve, daemon=True).start()
     try:
         yield link

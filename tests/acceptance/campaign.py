@@ -17,7 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,9 +95,12 @@ class Campaign:
 
     # -- what is done -----------------------------------------------------------------------------------------
 
-    def fleet(self, count: int, *, days: float, faults: str = "", push: str = "") -> Meters:
-        """Single-phase meters commissioned so many days ago. `faults`, `push`: tables of the fleet file."""
-        number, end = len(self.terminal.programs), last_quarter()
+    def fleet(
+        self, count: int, *, days: float, faults: str = "", push: str = "", end: datetime | None = None
+    ) -> Meters:
+        """Single-phase meters commissioned so many days before `end`, the last quarter by default. `faults`, `push`:
+        tables of the fleet file."""
+        number, end = len(self.terminal.programs), end or last_quarter()
         start, folder = end - timedelta(days=days), self.terminal.folder
         file, registry, expect = (folder / f"{number}.{name}" for name in ("toml", "list.csv", "expect.csv"))
         file.write_text(
@@ -106,7 +109,8 @@ class Campaign:
             f"[faults]\n{faults}\n{push}\n"
         )
         options = ("--fleet", file, "--port", "0", "--registry", registry, "--expect", expect)
-        program = self.terminal.start("simulate", "--json", *options, "--end", end.isoformat())
+        clock = () if speed is None else ("--at", start.isoformat(), "--speed", str(speed))
+        program = self.terminal.start("simulate", "--json", *options, "--end", end.isoformat(), *clock)
         ready = json.loads(program.says(r'\{"meters".*\}', of="out")[0])
         return Meters(program, ready["port"], registry, expect, start, end)
 
