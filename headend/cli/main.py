@@ -18,6 +18,7 @@ from headend.cli.collect import collect
 from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.gaps import gaps
+from headend.cli.listen import listen
 from headend.cli.outages import outages
 from headend.cli.ports import ports
 from headend.cli.raw import call, get, objects, profile, set_
@@ -83,6 +84,7 @@ app.command("objects")(objects)
 app.command("decode")(decode)
 app.command("ports")(ports)
 app.command("scan")(scan)
+app.command("listen")(listen)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
 app.command("gaps")(gaps)
