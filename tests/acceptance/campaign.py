@@ -96,10 +96,18 @@ class Campaign:
     # -- what is done -----------------------------------------------------------------------------------------
 
     def fleet(
-        self, count: int, *, days: float, faults: str = "", push: str = "", end: datetime | None = None
+        self,
+        count: int,
+        *,
+        days: float,
+        faults: str = "",
+        push: str = "",
+        end: datetime | None = None,
+        speed: float | None = None,
     ) -> Meters:
         """Single-phase meters commissioned so many days before `end`, the last quarter by default. `faults`, `push`:
-        tables of the fleet file."""
+        tables of the fleet file. `speed`: their clock starts when they were commissioned, and goes so many times as
+        fast."""
         number, end = len(self.terminal.programs), end or last_quarter()
         start, folder = end - timedelta(days=days), self.terminal.folder
         file, registry, expect = (folder / f"{number}.{name}" for name in ("toml", "list.csv", "expect.csv"))
