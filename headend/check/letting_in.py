@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drivers.credentials import MAX_COUNTER
 from drivers.reading import Reader
@@ -50,6 +50,8 @@ class _Trials:
     not_tried: dict[str, list[str]] = field(default_factory=dict)
     """By reason, the associations."""
     counters: dict[str, int] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict, repr=False)
+    """Keys that were given, or asked for, by name: a person is asked once."""
     probed: Association | None = None
     """The association that was asked which key is wrong."""
 
@@ -126,8 +128,9 @@ def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -
     if secret in trials.secrets_wrong:
         trials.leave(kind, "a wrong password or secret is not tried again")
         return None
+    sources = key_sources(patient.options, patient.target)
     try:
-        keys = key_texts(key_sources(patient.options, patient.target), patient.address, kind)
+        keys = trials.known | key_texts(replace(sources, ask=sources.ask and main), patient.address, kind)
     except SettingsError as error:
         if main:
             patient.add("key_missing", association=called(kind), why=error.message)
@@ -143,6 +146,7 @@ def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -
         else:
             trials.leave(kind, error.message)
         return None
+    trials.known |= {name: text for name, text in keys.items() if name != "secret"}
     return keys
 
 
