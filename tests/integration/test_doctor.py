@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -231,3 +232,46 @@ async def test_what_fails_is_told_and_all_else_is_checked(tmp_path: Path) -> Non
         assert found["unread"].verdict is Verdict.UNKNOWN
         assert RIGHT - {"push_right", "deep", "no_gaps", "type_right"} <= set(found)
         assert bed.meter.holder is None
+
+
+@asynccontextmanager
+async def gate(bed: Ward, passes: bytes) -> AsyncIterator[int]:
+    """A port that leads to the meter for who begins with this octet; to all others nothing is said."""
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = await reader.read(1)
+        if first != passes:
+            await reader.read()
+            writer.close()
+            return
+        inside, out = await asyncio.open_connection(bed.meter.identity.host, bed.server.port)
+        out.write(first)
+        await asyncio.gather(pour(reader, out), pour(inside, writer))
+
+    async def pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while octets := await source.read(4096):
+            sink.write(octets)
+        sink.close()
+
+    server = await asyncio.start_server(lead, bed.meter.identity.host)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "passes", "code", "remedy"),
+    [
+        ("tcp", b"\x7e", "other_framing", "hdlc+tcp://"),
+        ("hdlc+tcp", b"\x00", "other_framing", "as tcp://"),
+        ("tcp", b"-", "silent", "timeout=60"),
+    ],
+)
+async def test_a_meter_that_speaks_otherwise_or_not_at_all_is_told_apart(
+    tmp_path: Path, asked: str, passes: bytes, code: str, remedy: str
+) -> None:
+    async with ward(tmp_path) as bed, gate(bed, passes) as port:
+        found = await bed.examined("?timeout=0.5", port, scheme=asked)
+        assert set(found) == {code}
+        assert remedy in found[code].remedy
