@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from profiles.errors import SettingsError
 
 _LOCALTIME: Final = Path("/etc/localtime")
-_SPAN: Final = re.compile(r"(\d{1,4})([mhdw])", re.ASCII)
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN: Final = re.compile(r"(\d{1,4})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:
@@ -35,10 +35,10 @@ def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:
 
 
 def parse_span(text: str) -> timedelta:
-    """A length of time: `90m`, `24h`, `7d`, `2w`; SettingsError on anything else."""
+    """A length of time: `30s`, `90m`, `24h`, `7d`, `2w`; SettingsError on anything else."""
     found = _SPAN.fullmatch(text)
     if found is None or not int(found[1]):
-        raise SettingsError(f"{text!r} is not a length of time", remedy="write 90m, 24h, 7d or 2w")
+        raise SettingsError(f"{text!r} is not a length of time", remedy="write 30s, 90m, 24h, 7d or 2w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

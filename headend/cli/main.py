@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from headend.cli import book, database, meters, spool, vault
+from headend.cli.acts import clock, limit, period, push, relay
 from headend.cli.check import check
 from headend.cli.collect import collect
 from headend.cli.decode import decode
@@ -29,6 +30,7 @@ from headend.cli.scan import scan
 from headend.cli.simulate import PASS_ON, simulate
 from headend.cli.status import status
 from headend.cli.types import types
+from headend.cli.watch import watch
 from profiles.errors import HeadEndError
 
 _UNWRITABLE: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -76,6 +78,11 @@ app.command("run")(run)
 app.command("collect")(collect)
 app.command("read")(read)
 app.command("check")(check)
+app.command("clock")(clock)
+app.command("relay")(relay)
+app.command("limit")(limit)
+app.command("push")(push)
+app.command("period")(period)
 app.command("get")(get)
 app.command("set")(set_)
 app.command("call")(call)
@@ -85,6 +92,7 @@ app.command("decode")(decode)
 app.command("ports")(ports)
 app.command("scan")(scan)
 app.command("listen")(listen)
+app.command("watch")(watch)
 app.command("simulate", context_settings=PASS_ON, add_help_option=False)(simulate)
 app.command("status")(status)
 app.command("gaps")(gaps)
