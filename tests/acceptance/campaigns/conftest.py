@@ -1,4 +1,4 @@
-"""A campaign on a database of its own in the shared durable server, and the account that a full run leaves."""
+"""A campaign on a database of its own, in a server that is durable meanwhile, and the account a full run leaves."""
 
 from __future__ import annotations
 
@@ -56,14 +56,10 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture
-def campaign(
-    terminal: Terminal, timescale_cluster: Cluster, empty_timescale_dsn: str, request: pytest.FixtureRequest
-) -> Iterator[Campaign]:
-    timescale_cluster.durable(True)
-    campaign = Campaign(terminal, SCALE, empty_timescale_dsn)
+def campaign(terminal: Terminal, durable_timescale_dsn: str, request: pytest.FixtureRequest) -> Iterator[Campaign]:
+    campaign = Campaign(terminal, SCALE, durable_timescale_dsn)
     yield campaign
     request.node.user_properties += campaign.figures.items()
-    timescale_cluster.durable(False)
 
 
 @pytest.fixture
