@@ -58,7 +58,7 @@ def _do_and_print(access: Access, act: Act, confirmation: Confirmation, serial_o
         async def prepare(_: Session) -> Deed:
             return deed
 
-        outcome = carry_out(meter, act.reference.class_id, prepare, confirmation)
+        outcome = carry_out(meter, frozenset({act.reference.class_id}), prepare, confirmation)
     if access.as_json:
         print_json(_as_json(access, act, outcome))
     else:
@@ -77,7 +77,7 @@ def _deed(act: Act, way: Way, serial_object: str | None) -> Deed:
     async def plan(_: Session) -> tuple[Act, ...]:
         return (act,)
 
-    return Deed(_title(act), act.reference.class_id, serial, look, plan, tuple(_wanted(act)))
+    return Deed(_title(act), serial, look, plan, tuple(_wanted(act)))
 
 
 def _title(act: Act) -> str:

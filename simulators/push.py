@@ -129,7 +129,8 @@ def columns_of(meter_type: MeterType, found: Push) -> tuple[Column, ...]:
 
 def body(meter: SimulatedMeter, found: Push, raised: Iterable[int] = ()) -> bytes:
     """The values of a push in A-XDR, in the form that its type has; after them rows of a profile, if it brings any."""
-    columns = columns_of(meter.meter_type, found)
+    listed = None if found.obis is None else meter.state.push_lists.get(found.obis)
+    columns = columns_of(meter.meter_type, found) if listed is None else tuple(map(Column, listed))
     values = [_value(meter, column, found) for column in columns]
     for place, column in enumerate(columns) if raised else ():
         if is_status_word(meter.meter_type, column.captured):

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from profiles.objects import Obis
+from profiles.objects import CaptureObject, Obis
 from simulators.image import Image
 
 TCP, UDP, HDLC = 0, 1, 5
@@ -70,6 +70,8 @@ class MeterState:
     users: dict[int, str] = field(default_factory=dict)
     push_to: dict[Obis, Destination] = field(default_factory=dict)
     """By the logical name of the push setup."""
+    push_lists: dict[Obis, tuple[CaptureObject, ...]] = field(default_factory=dict)
+    """What is pushed, where a client has said it."""
     pushes: int = 0
     """How many were made, which numbers them."""
     image: Image = field(default_factory=Image)

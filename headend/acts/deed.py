@@ -59,7 +59,6 @@ class Deed:
     """
 
     title: str
-    class_id: int
     serial: AttributeRef
     look: Callable[[Session], Awaitable[View]]
     plan: Callable[[Session], Awaitable[tuple[Act, ...]]]

@@ -40,14 +40,14 @@ def audit_of(counters: Path | None) -> AuditFile:
     return AuditFile((counters or default_counter_file()).with_name("audit.jsonl"))
 
 
-def carry_out(meter: Meter, class_id: int, prepare: Prepare, confirmation: Confirmation) -> Outcome:
+def carry_out(meter: Meter, classes: frozenset[int], prepare: Prepare, confirmation: Confirmation) -> Outcome:
     """Do it, if a person confirms. Raises HeadEndError; NotConfirmedError where nobody does.
 
-    `class_id`: of all that is changed. What is asked of a person is shown on stderr.
+    `classes`: of all that may be changed. What is asked of a person is shown on stderr.
     """
-    guarded = class_id in GUARDED
+    guarded = bool(classes & GUARDED)
     audit = audit_of(meter.way.counting.file)
-    _may(meter.way, class_id, confirmation)
+    _may(meter.way, classes & GUARDED, confirmation)
     audit.entries()  # an altered one is said before a meter is asked
 
     asked = not (confirmation.serial if guarded else confirmation.yes)
@@ -61,16 +61,16 @@ def carry_out(meter: Meter, class_id: int, prepare: Prepare, confirmation: Confi
         confirmation = _confirmed(confirmation, guarded=guarded)
     sure = confirmation
     tell = prepare if asked else _warned(prepare)
-    return meter.run(lambda session: _do(session, meter.way, class_id, tell, sure.serial, audit))
+    return meter.run(lambda session: _do(session, meter.way, classes, tell, sure.serial, audit))
 
 
-def _may(way: Way, class_id: int, confirmation: Confirmation) -> None:
+def _may(way: Way, guarded: frozenset[int], confirmation: Confirmation) -> None:
     """SettingsError where it is not to be done from here, or can't be confirmed."""
-    name = f"class {class_id} {class_name(class_id)}"
-    if class_id not in GUARDED:
+    if not guarded:
         if not confirmation.yes and confirmation.ask is None:
             raise SettingsError("there is no terminal to confirm this at", remedy="add --yes")
         return
+    name = ", ".join(f"class {one} {class_name(one)}" for one in sorted(guarded))
     if way.registered:
         raise SettingsError(
             f"{name} is not changed by hand on a meter of the utility's registry",
@@ -111,23 +111,24 @@ def _confirmed(confirmation: Confirmation, *, guarded: bool) -> Confirmation:
 
 
 async def _do(
-    session: Session, way: Way, class_id: int, prepare: Prepare, serial: str | None, audit: AuditFile
+    session: Session, way: Way, classes: frozenset[int], prepare: Prepare, serial: str | None, audit: AuditFile
 ) -> Outcome:
     deed = await prepare(session)
+    guarded = bool(classes & GUARDED)
     entry: dict[str, Any] = {
         "address": str(way.address),
         "system_title": session.association.server_title.hex().upper() or None,
         "association": f"client {way.kind.client_sap}",
-        "serial": serial if class_id in GUARDED else None,
-        "limited": "guarded" if class_id in GUARDED else None,
+        "serial": serial if guarded else None,
+        "limited": "guarded" if guarded else None,
     }
-    if class_id in GUARDED:
+    if guarded:
         await _check_serial(session, deed.serial, serial or "", entry, audit)
     before = await deed.look(session)
     returned = None
     for act in await deed.plan(session):
-        if act.reference.class_id != class_id:
-            raise AssertionError(f"an act on class {act.reference.class_id} was confirmed as one on {class_id}")
+        if act.reference.class_id not in classes:
+            raise AssertionError(f"an act on class {act.reference.class_id} was not confirmed as one")
         returned = await _done(session, act, entry, audit)
     return Outcome(deed, before, await deed.look(session), returned, session.association.server_title)
 

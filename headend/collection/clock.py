@@ -54,6 +54,12 @@ def in_one_interval(old: datetime, new: datetime, period_s: int, zone: str, marg
     return _slot(first, period_s) == _slot(last, period_s)
 
 
+def new_time(drift_s: float, now: datetime, period_s: int, zone: str, margin_s: float) -> datetime | None:
+    """`now` to the second, for a clock that is ahead by `drift_s`; None where that would cross an interval's end."""
+    old, new = now + timedelta(seconds=drift_s), (now + timedelta(seconds=0.5)).replace(microsecond=0)
+    return new if in_one_interval(old, new, period_s, zone, margin_s) else None
+
+
 async def set_clock(
     session: Session, meter_type: MeterType, meter: str, period_s: int, limits: Clock, now: Callable[[], datetime]
 ) -> datetime | None:
@@ -65,9 +71,8 @@ async def set_clock(
     check = ClockCheck(0, now(), read.drift_s, read.uncertainty_s)
     if read.time is None or read.drift_s is None or not may_set(check, limits):
         return None
-    ours = now()
-    old, new = ours + timedelta(seconds=read.drift_s), (ours + timedelta(seconds=0.5)).replace(microsecond=0)
-    if not in_one_interval(old, new, period_s, meter_type.zone, limits.margin_s):
+    new = new_time(read.drift_s, now(), period_s, meter_type.zone, limits.margin_s)
+    if new is None:
         log.info("clock_left_alone", meter=meter, drift_s=round(read.drift_s, 1), reason="an interval ends too soon")
         return None
     control = next(one for one in meter_type.controls.values() if one.name == CONTROL)
@@ -78,7 +83,7 @@ async def set_clock(
         "clock_set",
         meter=meter,
         association=control.association,
-        old=old.isoformat(timespec="seconds"),
+        old=(new + timedelta(seconds=read.drift_s)).isoformat(timespec="seconds"),
         new=new.isoformat(),
         drift_s=round(read.drift_s, 1),
         drift_after_s=None if after.drift_s is None else round(after.drift_s, 1),

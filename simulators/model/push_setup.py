@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drivers.dlms import axdr
+from drivers.dlms.profile_buffer import decode_capture_objects
+from profiles.errors import ProtocolError
 from profiles.meter_type import Association, MeterType, Push
 from profiles.objects import Obis
 from simulators.objects import PUSH_SETUP, Attribute, CosemObject
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from simulators.meter import SimulatedMeter
 
 MAX_ADDRESS: Final = 64
+MAX_OBJECTS: Final = 200
 _AXDR: Final = 0
 """The message is an APDU in A-XDR."""
 
@@ -30,7 +33,16 @@ def objects(meter_type: MeterType) -> dict[Obis, CosemObject]:
 
 
 def _setup(meter_type: MeterType, found: Push, obis: Obis) -> CosemObject:
-    columns = encode_capture_objects(column.captured for column in columns_of(meter_type, found))
+    usual = tuple(column.captured for column in columns_of(meter_type, found))
+
+    def listed(meter: SimulatedMeter, _: Association) -> bytes:
+        return encode_capture_objects(meter.state.push_lists.get(obis, usual))
+
+    def set_listed(meter: SimulatedMeter, _: Association, value: bytes) -> None:
+        try:
+            meter.state.push_lists[obis] = decode_capture_objects(value)[:MAX_OBJECTS]
+        except ProtocolError:
+            raise Refused(Result.TYPE_UNMATCHED) from None
 
     def destination(meter: SimulatedMeter, _: Association) -> bytes:
         to = meter.state.push_to.get(obis, Destination())
@@ -47,7 +59,7 @@ def _setup(meter_type: MeterType, found: Push, obis: Obis) -> CosemObject:
     return CosemObject(
         PUSH_SETUP,
         {
-            2: Attribute(lambda *_: columns),
+            2: Attribute(listed, set_listed),
             3: Attribute(destination, set_destination),
             4: Attribute(lambda *_: axdr.array([])),
             5: Attribute(lambda *_: axdr.uint16(0)),
