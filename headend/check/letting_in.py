@@ -49,6 +49,8 @@ class _Trials:
     secrets_wrong: set[str] = field(default_factory=set)
     not_tried: dict[str, list[str]] = field(default_factory=dict)
     """By reason, the associations."""
+    refused: list[tuple[Association, str]] = field(default_factory=list)
+    """By the meter, without saying whose fault it is."""
     counters: dict[str, int] = field(default_factory=dict)
     known: dict[str, str] = field(default_factory=dict, repr=False)
     """Keys that were given, or asked for, by name: a person is asked once."""
@@ -66,6 +68,7 @@ async def let_in(patient: Patient, first: Association, examine: Examine) -> None
     others = [kind for kind in patient.meter_type.associations.values() if kind not in (first, patient.public)]
     for kind in others if first == patient.public else [first, *others]:
         await _try(patient, kind, trials, main=kind == first)
+    _tell_refusals(patient, first, trials)
     if patient.examined is None:
         await _try(patient, patient.public, trials, main=False)
     if patient.opened:
@@ -188,15 +191,17 @@ async def _refused(
     elif kind.needs_keys and _undeciphered(error):
         await _judge_keys(patient, kind, keys, trials, "keys_wrong", why)
     else:
-        _not_open(patient, kind, trials, error)
+        trials.refused.append((kind, why))
 
 
-def _not_open(patient: Patient, kind: Association, trials: _Trials, error: HeadEndError) -> None:
-    """An association beside the one that was asked for may just not be there."""
-    if kind == patient.examined or patient.examined is None:
-        patient.add("refused", association=called(kind), why=error.message)
-    else:
-        trials.leave(kind, f"the meter answers: {error.message}")
+def _tell_refusals(patient: Patient, first: Association, trials: _Trials) -> None:
+    """An association beside the one that was asked for may just not be there; where none opens, it is the type."""
+    if trials.refused and (patient.examined is None or first in [kind for kind, _ in trials.refused]):
+        names = ", ".join(called(kind) for kind, _ in trials.refused)
+        patient.add("refused", association=names, why=trials.refused[0][1])
+        return
+    for kind, why in trials.refused:
+        trials.leave(kind, f"the meter answers: {why}")
 
 
 def _undeciphered(error: HeadEndError) -> bool:

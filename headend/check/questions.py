@@ -79,11 +79,15 @@ async def who(bedside: Bedside) -> None:
 async def _judge_type(bedside: Bedside, nearest: MeterType) -> None:
     patient = bedside.patient
     best = patient.likeness[0]
+    telling = [one for one in patient.meter_type.profiles.values() if one.kind in _TELLING and one.capture_objects]
+    if patient.type_given and not telling:
+        patient.add("type_open", type=patient.meter_type.name)
+        return
     base = patient.meter_type.name.partition("+")[0]
     own = next((one.likeness for one in patient.likeness if one.type_name == base), None)
     if patient.type_given and own is None:
         own = await _likeness_to(bedside, patient.meter_type)
-    if patient.type_given and own is not None and own >= best.likeness - _NEARER:
+    if patient.type_given and own is not None and own >= max(best.likeness - _NEARER, _LIKE):
         patient.add("type_right", found=own, best=patient.meter_type.name)
         return
     if best.likeness < _LIKE:
@@ -130,11 +134,15 @@ async def clock(bedside: Bedside) -> None:
 def _judge_clock(patient: Patient, read: ClockReading) -> None:
     """By the limit of the meter's type."""
     limit = patient.meter_type.drift_allowed_s
-    if read.time is None or read.drift_s is None:
+    presumed = not patient.type_given and max((one.likeness for one in patient.likeness), default=0) < _LIKE
+    off = read.drift_s is not None and abs(read.drift_s) - read.uncertainty_s > limit
+    if presumed and off and not read.lost:
+        patient.add("clock_unclear", time=read.stated)
+    elif read.time is None or read.drift_s is None:
         patient.add("clock_doubtful", status="it names no time")
     elif read.lost:
         patient.add("clock_lost", time=f"{read.time.astimezone(ZoneInfo(patient.meter_type.zone)):%Y-%m-%d %H:%M}")
-    elif abs(read.drift_s) - read.uncertainty_s > limit:
+    elif off:
         patient.add("clock_off", seconds=abs(read.drift_s), side=_side(patient, read.drift_s), limit=limit)
     elif read.suspect:
         patient.add("clock_doubtful", status=", ".join(read.stated.clock_status))

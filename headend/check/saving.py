@@ -29,10 +29,8 @@ _DAY_S: Final = 86_400
 def save_type(patient: Patient, file: Path) -> None:
     """Write it, load it, and say so. Raises SettingsError where it can't be written."""
     if patient.identity is None or not patient.layouts:
-        patient.add("type_not_saved", why="the meter did not show its profiles", file=file)
+        patient.add("type_not_written")
         return
-    if file.suffix != ".toml":
-        raise SettingsError(f"{file} is no name of a type file", remedy="have it end in .toml")
     try:
         with written_whole(file) as whole:
             whole.write("".join(f"{line}\n" for line in _lines(patient)).encode())

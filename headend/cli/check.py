@@ -32,6 +32,8 @@ def check(
 
     Example: `headend check 'serial:///dev/ttyUSB0?mode=e' --keys meter.toml --save-type new-meter.toml`
     """
+    if save_type is not None and save_type.suffix != ".toml":
+        raise typer.BadParameter(f"{save_type} is no name of a type file: have it end in .toml")
     from headend.check.command import check_and_tell
     from headend.check.patient import Wanted
 

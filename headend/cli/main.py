@@ -56,7 +56,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-LOG_NOTHING: Final = frozenset({"read"})
+LOG_NOTHING: Final = frozenset({"check", "read"})
 """Commands at one meter that log nothing, and start at once."""
 
 
