@@ -21,7 +21,7 @@ from headend.reading.lasting import LastingSession, lasting_session
 from headend.reading.target import Target
 from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
-from profiles.meter_type import Association, MeterType
+from profiles.meter_type import Association, MeterType, Profile
 from profiles.objects import Obis
 
 PUBLIC: Final = Association(
@@ -67,6 +67,8 @@ class Patient:
     likeness: tuple[Guess, ...] = ()
     layouts: dict[str, Layout] = field(default_factory=dict)
     """By the profile's name."""
+    more_profiles: dict[str, Profile] = field(default_factory=dict)
+    """Those that the association lists and the type does not know, by the name that they get."""
     depths: dict[str, int] = field(default_factory=dict)
     """Rows that a profile holds at most, by its name."""
     examined: Association | None = None

@@ -7,6 +7,7 @@ findings, and whatever it raises becomes one: the next question is asked all the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -19,7 +20,7 @@ from headend.check.patient import Bedside, Patient, called
 from headend.check.pushes import pushes
 from profiles.errors import AccessDenied, HeadEndError, LinkError, MeterBusy, ProtocolError
 from profiles.loader import load_for_nameplate
-from profiles.meter_type import REGISTER_CLASSES, MeterType, Profile
+from profiles.meter_type import REGISTER_CLASSES, VALUE, MeterType, Profile
 from profiles.objects import AttributeRef, CaptureObject, Obis
 from profiles.units import unit_symbol
 
@@ -33,6 +34,8 @@ _SHOWN: Final = 4
 """Names in one finding; of more, their number."""
 _PUBLIC_QUESTIONS: Final = 2
 """The first so many questions are for the public client too."""
+_MOST_MORE: Final = 30
+"""Profiles that a type does not know."""
 _NO_UNIT: Final = 255
 _TELLING: Final = ("nameplate", "block_load", "daily_load")
 _RELAY_STATES: Final = {0: "disconnected", 1: "connected", 2: "ready for reconnection"}
@@ -232,6 +235,27 @@ async def layouts(bedside: Bedside) -> None:
         patient.add("scalers_right", type=name)
 
 
+async def more_profiles(bedside: Bedside) -> None:
+    """Profiles that the type does not know, for a type file that is to know them. Profiles of scalers are none."""
+    patient = bedside.patient
+    if patient.wanted.save_type is None:
+        return
+    known = {code for one in patient.meter_type.profiles.values() for code in (one.obis, one.scaler_obis)}
+    for profile in await bedside.reader.listed():
+        if profile.obis in known or len(patient.more_profiles) >= _MOST_MORE:
+            continue
+        try:
+            layout = await read_layout(bedside.session, profile)
+        except (AccessDenied, ProtocolError):
+            continue
+        if any(one.attribute == VALUE for one in layout.capture_objects):
+            name = f"profile_{'_'.join(map(str, profile.obis[:5]))}"
+            patient.more_profiles[name], patient.layouts[name] = replace(profile, name=name), layout
+    if patient.more_profiles:
+        names = [str(one.obis) for one in patient.more_profiles.values()]
+        patient.add("profiles_more", type=patient.meter_type.name, names=some(names))
+
+
 def _columns(profile: Profile, found: tuple[CaptureObject, ...]) -> tuple[list[str], list[str]]:
     """Values of registers that the meter does not capture, and what else either captures alone. The order, and the
     class of a code, are a maker's choice, and so is much that is no register: health, signal, counts."""
@@ -277,6 +301,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
     "clock": clock,
     "object list": objects,
     "columns and scalers": layouts,
+    "profiles that the type does not know": more_profiles,
     "depth of the block load": depth,
     "gaps in the block load": gaps,
     "pushes": pushes,

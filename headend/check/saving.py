@@ -8,6 +8,7 @@ loaded before it is called good.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from profiles.columns import UNIT_NUMBERS
 from profiles.errors import SettingsError
 from profiles.loader import load_meter_type
 from profiles.meter_type import LOAD_KINDS, REGISTER_CLASSES, VALUE, Association, Profile
-from profiles.objects import CaptureObject
+from profiles.objects import AttributeRef, CaptureObject
 from profiles.units import UNITS
 from profiles.whole_file import written_whole
 
@@ -58,7 +59,10 @@ def _lines(patient: Patient) -> Iterator[str]:
     for kind in patient.opened:
         yield from _association(kind)
     for name, layout in patient.layouts.items():
-        yield from _profile(meter_type.profiles[name], layout, patient.depths.get(name))
+        if name in patient.more_profiles:
+            yield from _new_profile(patient.more_profiles[name], layout)
+        else:
+            yield from _profile(meter_type.profiles[name], layout, patient.depths.get(name))
 
 
 def _extended(patient: Patient, base: str) -> str:
@@ -78,6 +82,19 @@ def _association(kind: Association) -> Iterator[str]:
     if kind.invocation_counter is not None:
         yield f'invocation_counter = "{kind.invocation_counter}"'
     yield f"max_pdu = {kind.max_pdu}"
+
+
+def _new_profile(profile: Profile, layout: Layout) -> Iterator[str]:
+    """One that the type does not know: how it is asked for, and whether it is an event log."""
+    log = profile.event_log
+    captured = {AttributeRef(*one[:3]) for one in layout.capture_objects}
+    is_log = log is not None and log.code in captured
+    yield from _profile(replace(profile, kind="event_log" if is_log else "instantaneous"), layout, None)
+    yield f'kind = "{"event_log" if is_log else "instantaneous"}"'
+    yield f'selective_access = "{profile.selective_access}"'
+    if is_log and log is not None:
+        code = f"{log.code.class_id}/{log.code.obis}/{log.code.attribute}"
+        yield f"event_log = {{ group = {_text(log.group)}, code = {_text(code)} }}"
 
 
 def _profile(profile: Profile, layout: Layout, rows: int | None) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from headend.cli.meter_options import Language, MeterOptions
 from headend.reading.telling import Telling
 from profiles.loader import load_meter_type
 from profiles.meter_type import MeterType
-from profiles.objects import CaptureObject
+from profiles.objects import CaptureObject, Obis
 from simulators.faults import Fault, fault, faults_of_meters
 from simulators.faulty_meter import maker_of_meters
 from simulators.fleet import Fleet
@@ -232,6 +232,27 @@ async def test_what_fails_is_told_and_all_else_is_checked(tmp_path: Path) -> Non
         assert found["unread"].verdict is Verdict.UNKNOWN
         assert RIGHT - {"push_right", "deep", "no_gaps", "type_right"} <= set(found)
         assert bed.meter.holder is None
+
+
+async def test_a_profile_that_the_type_does_not_know_is_in_the_type_that_is_saved(tmp_path: Path) -> None:
+    blocks, file = METER_TYPE.profiles["block_load"], tmp_path / "more.toml"
+    more = replace(blocks, name="more", obis=Obis(1, 0, 99, 7, 0), selective_access="entry")
+    known = replace(METER_TYPE, profiles={**METER_TYPE.profiles, "more": more})
+    async with ward(tmp_path, meter_type=known) as bed:
+        found = await bed.examined(save_type=file)
+        columns = list(bed.meter.capture_objects())
+        assert not grave(found)
+        assert "1.0.99.7.0" in found["profiles_more"].said
+        saved = load_meter_type(file)
+        unknown = saved.profiles["profile_1_0_99_7_0"]
+        assert (unknown.obis, unknown.selective_access) == (more.obis, "entry")
+        assert len(unknown.capture_objects) == len(blocks.capture_objects)
+        assert list(saved.profiles["block_load"].capture_objects) == columns
+        volts = next(one for one in saved.profiles["block_load"].columns if one.captured.obis == Obis(1, 0, 12, 27, 0))
+        assert (volts.scaler, volts.unit) == (-2, 35)
+        again = await bed.examined(meter_type=str(file))
+        assert not grave(again)
+        assert "columns_right" in again
 
 
 @asynccontextmanager
