@@ -49,6 +49,7 @@ class _Trials:
     secrets_wrong: set[str] = field(default_factory=set)
     not_tried: dict[str, list[str]] = field(default_factory=dict)
     """By reason, the associations."""
+    link_gone: bool = False
     refused: list[tuple[Association, str]] = field(default_factory=list)
     """By the meter, without saying whose fault it is."""
     counters: dict[str, int] = field(default_factory=dict)
@@ -85,6 +86,9 @@ async def let_in(patient: Patient, first: Association, examine: Examine) -> None
 async def _try(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -> None:
     if kind == trials.probed:
         return
+    if trials.link_gone:
+        trials.leave(kind, "the link is broken")
+        return
     if kind.pre_established:
         return  # always open, for the meter's own pushes: there is nothing to be let in by
     keys = _keys(patient, kind, trials, main=main)
@@ -102,7 +106,7 @@ async def _try(patient: Patient, kind: Association, trials: _Trials, *, main: bo
         raise
     except HeadEndError as error:
         if kind in patient.opened:
-            patient.add("link_broke", step="the meter was released", why=error.message)
+            patient.add("link_broke", step="releasing the meter", why=error.message)
         else:
             await _refused(patient, kind, keys, trials, error)
     await asyncio.sleep(patient.meter_type.session_habit.pause_s)
@@ -178,6 +182,10 @@ async def _refused(
     association, why = called(kind), error.message
     if isinstance(error, IdentityMismatch):
         patient.add("another_meter", why=why)
+    elif isinstance(error, LinkError) and (error.asked == "connect" or patient.keys_proven):
+        trials.link_gone = True
+        if not any(one.code == "link_broke" for one in patient.findings):
+            patient.add("link_broke", step=f"asking to be let in as {association}", why=why)
     elif isinstance(error, MeterBusy):
         patient.add("busy", why=why)
     elif isinstance(error, AccessDenied) and error.asked.startswith("associate, HLS"):

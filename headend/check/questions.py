@@ -55,7 +55,7 @@ async def examine(bedside: Bedside) -> None:
         try:
             await question(bedside)
         except (LinkError, MeterBusy) as error:
-            patient.add("link_broke", step=name, why=error.message)
+            patient.add("link_broke", step=f"checking {name}", why=error.message)
         except HeadEndError as error:
             patient.add("unread", what=name, why=error.message)
 

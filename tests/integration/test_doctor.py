@@ -234,6 +234,28 @@ async def test_what_fails_is_told_and_all_else_is_checked(tmp_path: Path) -> Non
         assert bed.meter.holder is None
 
 
+class Dying(SimulatedMeter):
+    """Hangs up on everybody after so many answers."""
+
+    left = 45
+
+    def on_wire(self, apdu: bytes) -> bytes | None:
+        self.left -= 1
+        return apdu if self.left > 0 else None
+
+
+async def test_a_link_that_breaks_for_good_is_told_once_and_no_key_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headend.reading.lasting.PATIENCE", 2)
+    async with ward(tmp_path, make=Dying) as bed:
+        found = await bed.examined()
+        assert grave(found) == {"link_broke"}
+        assert {"identity", "clock_right", "objects_right"} <= set(found)
+        assert "the link is given up" in found["unread"].said
+        assert "the link is broken" in found["not_tried"].said
+
+
 async def test_a_profile_that_the_type_does_not_know_is_in_the_type_that_is_saved(tmp_path: Path) -> None:
     blocks, file = METER_TYPE.profiles["block_load"], tmp_path / "more.toml"
     more = replace(blocks, name="more", obis=Obis(1, 0, 99, 7, 0), selective_access="entry")
