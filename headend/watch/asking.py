@@ -95,11 +95,12 @@ async def _by_hdlc(stream: Lent, place: Address, timeout_s: float) -> Found | No
         return found
     parameters = probe.data_link.parameters
     found.information, found.window = parameters.information_receive, parameters.window_receive
-    await probe.close()
+    # A second SNRM begins anew, and now there is time for answers. A DISC in between would undo a sign-on.
     link = HdlcLink(stream, client=kind.client_sap, server=server, hdlc=place.hdlc, timeout_s=_patience(timeout_s))
     try:
         await link.connect()
     except HeadEndError as error:
+        await probe.close()
         found.note = error.message
         return found
     await _identify(found, _behind_gateway(link, place), kind)

@@ -26,6 +26,9 @@ from profiles.errors import HeadEndError, LinkError, LinkTimeout, ProtocolError
 SIGN_ON_S: Final = 4.0
 """For a sign-on at 300 baud, at least: it takes two seconds to be said and answered."""
 
+SIGNED_ON_S: Final = 2.0
+"""For who has signed on to answer an SNRM, at least: somebody is there."""
+
 
 class Scan:
     """What a scan has come to. `silent` counts those places where nobody answers, by why."""
@@ -105,7 +108,8 @@ class Scan:
 
     async def _sign_on(self, address: Address) -> None:
         """Where nobody answers in HDLC: it may be a probe in front of a meter that waits for a sign-on."""
-        place = replace(address, line=Speed(mode_e=True))
+        place = replace(address, line=Speed(mode_e=True), hdlc=replace(address.hdlc, physical=None))
+        timeout_s = max(self._timeout_s, SIGNED_ON_S)
         try:
             stream, sign_on = await _open(place, self._timeout_s)
         except ProtocolError as error:
@@ -114,7 +118,7 @@ class Scan:
             return
         else:
             async with _closing(stream):
-                found = await ask(stream, place, self._timeout_s)
+                found = await ask(stream, place, timeout_s)
                 self.found.append(_with(found or Found(place, note="it signed on, but is silent in HDLC"), sign_on))
 
     def _note(self, found: Found | None, sign_on: Identification | None) -> None:

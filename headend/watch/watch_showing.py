@@ -145,7 +145,7 @@ def moving(every_s: float) -> Iterator[Moving]:
     from rich.live import Live
 
     console = Console(no_color=bool(os.environ.get("NO_COLOR")))
-    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+    with Live(console=console, auto_refresh=False) as live:
         yield Moving(live, every_s)
 
 
@@ -161,4 +161,6 @@ def text_of(cell: Cell) -> str:
 def _plain(cell: Cell) -> str | int | float | None:
     if isinstance(cell, datetime):
         return cell.isoformat()
-    return float(cell) if isinstance(cell, Decimal) else cell
+    if isinstance(cell, Decimal):
+        return int(cell) if cell == cell.to_integral_value() else float(cell)
+    return cell

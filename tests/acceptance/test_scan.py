@@ -18,11 +18,13 @@ from lines import METER_TYPE, METERS, on_socket
 from screen import Screen
 from terminal import Meters, Terminal
 
+from drivers.dlms import apdu as apdus
+from drivers.dlms.wrapper import Unwrapper, wrap
 from drivers.hdlc.server import HdlcServer
 from simulators.fleet import Fleet
 from simulators.meter import SimulatedMeter, simulated_meters
 
-BUS = {17: "meter", 20: "meter", 23: "meter"}
+BUS = (17, 20, 23)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,34 @@ def bus_of(meters: dict[int, SimulatedMeter]) -> Callable[[bytes], bytes]:
     return lambda octets: b"".join(server.receive(octets) or b"" for server in servers)
 
 
+def gateway_of(meters: dict[int, SimulatedMeter]) -> Callable[[bytes], bytes]:
+    """A gateway that has them under their numbers, in one octet, and says nothing for others."""
+    connections, frames = {number: one.connect() for number, one in meters.items()}, Unwrapper()
+
+    def answer(octets: bytes) -> bytes:
+        frames.feed(octets)
+        replies = b""
+        while (frame := frames.next()) is not None:
+            request = apdus.decode(frame.apdu)
+            assert isinstance(request, apdus.GatewayRequest)
+            connection = connections.get(request.address[0])
+            reply = connection and connection.handle(request.apdu, frame.source, frame.destination)
+            if reply:
+                header = apdus.GatewayResponse(request.network_id, request.address, reply)
+                replies += wrap(frame.destination, frame.source, header.encode())
+        return replies
+
+    return answer
+
+
 @contextlib.contextmanager
-def bus_by_tcp(meters: dict[int, SimulatedMeter]) -> Iterator[int]:
+def by_tcp(make_answer: Callable[[], Callable[[bytes], bytes]]) -> Iterator[int]:
     """Its port, served by a thread."""
     loop, ports = asyncio.new_event_loop(), list[int]()
     stop, ready = asyncio.Event(), threading.Event()
 
     async def serve() -> None:
-        async with on_socket(lambda: bus_of(meters)) as port:
+        async with on_socket(make_answer) as port:
             ports.append(port)
             ready.set()
             await stop.wait()
@@ -76,11 +98,18 @@ def bus_by_serial(meters: dict[int, SimulatedMeter]) -> str:
     return os.ttyname(theirs)
 
 
+def joined(one: int, other: int) -> None:
+    """Octets of one pseudo-terminal to another, until either is gone."""
+    with contextlib.suppress(OSError):
+        while octets := os.read(one, 1024):
+            os.write(other, octets)
+
+
 def test_the_meters_of_a_bus_are_found_by_tcp_and_on_a_serial_port_and_say_who_they_are(
     terminal: Terminal, meters: dict[int, SimulatedMeter]
 ) -> None:
     serials = {physical: meter.identity.serial for physical, meter in meters.items()}
-    with bus_by_tcp(meters) as port:
+    with by_tcp(lambda: bus_of(meters)) as port:
         address = f"hdlc+tcp://127.0.0.1:{port}?physical=16-25"
         said = terminal.run("scan", address, "--timeout", "0.1", "--json").stdout
         scan = json.loads(said)
@@ -95,10 +124,40 @@ def test_the_meters_of_a_bus_are_found_by_tcp_and_on_a_serial_port_and_say_who_t
     assert "5 asked: 2 found, 3 silent" in shown
 
 
+def test_the_meters_behind_a_gateway_are_found_one_after_the_other(
+    terminal: Terminal, meters: dict[int, SimulatedMeter]
+) -> None:
+    with by_tcp(lambda: gateway_of(meters)) as port:
+        address = f"tcp://127.0.0.1:{port}?gateway=10-18"
+        scan = json.loads(terminal.run("scan", address, "--timeout", "0.2", "--json").stdout)
+    assert {row["address"]: row["serial"] for row in scan["found"]} == {
+        f"tcp://127.0.0.1:{port}?gateway={number:02x}&network=0": meters[number].identity.serial
+        for number in meters
+        if number <= 0x18
+    }
+    assert scan["silent"] == {"silent": 9 - len(scan["found"])}
+
+
+def test_a_probe_that_wants_a_sign_on_is_found_last(terminal: Terminal) -> None:
+    ends = [end for _ in range(2) for end in pty.openpty()]
+    for end in ends:
+        tty.setraw(end)
+    ours, theirs, served, probe = ends
+    for pair in ((ours, served), (served, ours)):
+        threading.Thread(target=joined, args=pair, daemon=True).start()
+    meters = terminal.meters(1, "--serial", os.ttyname(theirs), "--mode-e")
+    path = os.ttyname(probe)
+    arguments = ("--timeout", "0.1", "--json")
+    found = json.loads(terminal.run("scan", f"serial://{path}?physical=16-17", *arguments).stdout)["found"]
+    assert [(row["address"], row["serial"]) for row in found] == [(f"serial:{path}?mode=e", meters.rows[0]["serial"])]
+    assert found[0]["sign_on"]
+    meters.stop()
+
+
 def test_ctrl_c_shows_what_was_found_and_a_terminal_shows_the_time_that_is_left(
     terminal: Terminal, meters: dict[int, SimulatedMeter]
 ) -> None:
-    with bus_by_tcp(meters) as port:
+    with by_tcp(lambda: bus_of(meters)) as port:
         screen = Screen(terminal, "scan", f"hdlc+tcp://127.0.0.1:{port}?physical=17-125", "--timeout", "0.5")
         screen.shows(r"asking.*[2-9]/109.*places, left.*\d:\d\d")
         screen.types(b"\x03")
@@ -130,13 +189,3 @@ def test_a_range_of_hosts_is_asked_at_one_time_and_who_refuses_is_counted(termin
         done = terminal.run("scan", f"tcp://127.0.0.1-40:{port}", "--timeout", "0.2")
     assert "the port is open, but nothing there answers in DLMS" in done.stdout
     assert "40 asked: 1 found, 39 refused" in done.stdout
-
-
-def test_a_range_that_is_none_is_refused_before_anybody_is_asked(terminal: Terminal) -> None:
-    for address, reason in (
-        ("tcp://127.0.0.9-3:4059", "no range"),
-        ("hdlc+tcp://127.0.0.1-9:4059?physical=16-20", "more than one range"),
-        ("tcp://127.0.0.1?gateway=1-0020", "as many hex digits"),
-        ("hdlc+tcp://127.0.0.1?octets=2&physical=16-300", "physical"),
-    ):
-        assert reason in terminal.refusal("scan", address, exit_code=3)
