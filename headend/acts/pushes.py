@@ -14,6 +14,7 @@ from drivers.session import Session
 from headend.acts.deed import Act, Deed, View
 from headend.acts.field import Look, Prepare
 from headend.collection.clock import setting_association
+from headend.raw_names import parse_obis
 from profiles.errors import ProtocolError, SettingsError
 from profiles.meter_type import Association, MeterType, Push
 from profiles.obis_names import obis_name
@@ -85,7 +86,7 @@ def parse_what(text: str | None) -> tuple[AttributeRef, ...]:
         obis, _, attribute = rest.partition("/")
         if not (class_id.isdecimal() and attribute.isdecimal() and int(class_id) < 1 << 16 and int(attribute) < 128):
             raise SettingsError(f"{part!r} is no attribute", remedy="write it as CLASS/OBIS/INDEX: 3/1.0.1.8.0.255/2")
-        found.append(AttributeRef(int(class_id), Obis.parse(obis), int(attribute)))
+        found.append(AttributeRef(int(class_id), parse_obis(obis), int(attribute)))
     if len(found) > _MAX_OBJECTS or (text is not None and not found):
         raise SettingsError(f"--what lists 1 to {_MAX_OBJECTS} attributes")
     return tuple(found)
