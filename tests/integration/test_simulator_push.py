@@ -363,6 +363,25 @@ async def test_a_head_end_that_does_not_listen_is_said_not_to() -> None:
         await send_push(place.meter, [b"\xc2"], to, 64)
 
 
+async def test_what_is_pushed_is_what_was_set_to_be_pushed() -> None:
+    listed = [(8, CLOCK.obis, 2), (1, SERIAL.obis, 2)]
+    data = axdr.array(
+        [
+            axdr.structure(axdr.uint16(kind), axdr.octet_string(bytes(obis)), axdr.int8(index), axdr.uint16(0))
+            for kind, obis, index in listed
+        ]
+    )
+    async with one_meter() as place, place.session() as session:
+        setup = AttributeRef(40, BLOCK_PUSH, 2)
+        await session.set(setup, data)
+        assert await session.get(setup) == data
+        with pytest.raises(AccessDenied, match="type unmatched"):
+            await session.set(setup, axdr.uint8(0))
+        said = axdr.decode(opened(place.meter, push(place.meter, "block_load")).notification.data)
+        assert isinstance(said, axdr.Structure)
+        assert list(said) == [place.meter.clock_octets(), place.meter.identity.serial.encode()]
+
+
 async def test_destinations_that_are_none_are_not_taken() -> None:
     async with one_meter() as place, place.session() as session:
         for data, words in (
