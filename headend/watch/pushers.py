@@ -7,6 +7,7 @@ The one rule: any cover is opened, so that an engineer sees what comes; what the
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,18 +16,30 @@ from typing import Final
 
 from drivers.credentials import CounterRange, Credentials
 from drivers.dlms.security import AUTHENTICATION, BOTH, ENCRYPTION
-from drivers.push import CLEAR, Arrival, Push, PushingMeter, PushPolicy, keys_of
+from drivers.push import (
+    CLEAR,
+    Arrival,
+    Freshness,
+    Push,
+    PushingMeter,
+    PushPolicy,
+    ReplayWindow,
+    accept,
+    keys_of,
+)
 from headend.book import Book, default_book
 from headend.book_list import read_list
 from headend.counter_file import CounterFile, default_counter_file
 from headend.keys import ENVIRONMENT, read_key_file, symmetric_key, title_from
 from headend.push.senders import Claim, claim_of, host_of
-from profiles.errors import SecurityError
+from profiles.errors import HeadEndError, SecurityError
 from profiles.loader import load_meter_type
 from profiles.meter_type import MeterType
 
 COUNTERS: Final = 16
 """Of ours, reserved at once for the confirmations of one meter."""
+MOST_WINDOWS: Final = 10_000
+"""Senders whose counters are remembered."""
 _KEYS: Final = ("encryption_key", "authentication_key")
 
 Texts = Callable[[], Mapping[str, str]]
@@ -47,15 +60,24 @@ class Pusher:
     name: str = ""
     title: bytes = b""
     texts: Texts = field(default=_no_keys, repr=False)
-    _credentials: Credentials | None = field(default=None, repr=False)
+    _credentials: Credentials | HeadEndError | None = field(default=None, repr=False)
+    """Or why there are none: nobody is asked for a passphrase at every push."""
 
     def pushing(self, title: bytes, client_title: bytes) -> PushingMeter:
         """What opens its pushes; `title`: that of the sender, where its own is not known. SettingsError for a key."""
         if self._credentials is None:
-            texts, kind = self.texts(), keys_of(self.meter_type)
-            keys = [symmetric_key(texts, name, kind) if name in texts else None for name in _KEYS]
-            self._credentials = Credentials(client_title, keys[0], keys[1], None, CounterRange(0, 0))
+            try:
+                self._credentials = self._from_texts(client_title)
+            except HeadEndError as error:
+                self._credentials = error
+        if isinstance(self._credentials, HeadEndError):
+            raise self._credentials
         return PushingMeter(self.name, self.title or title, self._credentials, _any_cover(self.meter_type))
+
+    def _from_texts(self, client_title: bytes) -> Credentials:
+        texts, kind = self.texts(), keys_of(self.meter_type)
+        keys = [symmetric_key(texts, name, kind) if name in texts else None for name in _KEYS]
+        return Credentials(client_title, keys[0], keys[1], None, CounterRange(0, 0))
 
 
 class Pushers:
@@ -69,6 +91,7 @@ class Pushers:
         self._by_title: dict[bytes, Pusher] = {}
         self._by_serial: dict[str, Pusher] = {}
         self._by_host: dict[str, Pusher] = {}
+        self._windows: OrderedDict[tuple[bytes, bool], ReplayWindow] = OrderedDict()
         for saved in Book(default_book()).meters().values():
             self._add(saved.name, saved.address, saved.meter_type, saved.serial, saved.system_title, saved.keys)
         if key_file is not None and key_file.suffix == ".csv":
@@ -89,6 +112,17 @@ class Pushers:
             if device in self._by_serial:
                 return self._by_serial[device], claim
         return self._by_host.get(claim.host or host_of(arrival.peer), self._stranger), claim
+
+    def repeats(self, push: Push) -> bool:
+        """Whether its counter came before, or is too old for anybody to know."""
+        if push.replay != "counter" or push.counter is None:
+            return False
+        sender = (push.title, push.dedicated)
+        window, (said,) = accept(self._windows.pop(sender, ReplayWindow()), [push.counter])
+        self._windows[sender] = window
+        if len(self._windows) > MOST_WINDOWS:
+            self._windows.popitem(last=False)
+        return said is not Freshness.NEW
 
     def confirmation(self, push: Push) -> bytes | None:
         """What the meter waits for, None for nothing. HeadEndError where we have no counter or key for it."""

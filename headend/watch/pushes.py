@@ -86,6 +86,8 @@ def heard(arrival: Arrival, pushers: Pushers, at: datetime) -> tuple[Heard, Push
             raise SecurityError(NO_KEY, remedy="give a list or a key file by --keys, or put it into the book")
         push = open_push(arrival, pushing)
         _cover(found, push, pusher)
+        if pushers.repeats(push):
+            found.doubts.append("its counter came before: the head-end takes it once")
         _body(found, push, pusher.meter_type)
     except HeadEndError as error:
         found.doubts.append(error.message + (f" ({error.remedy})" if error.remedy else ""))

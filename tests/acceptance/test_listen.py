@@ -70,7 +70,8 @@ def test_pushes_are_shown_decoded_whatever_they_come_by_and_what_is_unsound_is_s
     program = terminal.start("listen", "0", "--udp", "--host", "127.0.0.1", "--keys", keys, "--json", "--trace", trace)
     port = int(program.says(r"TCP port (\d+), UDP port (\d+)")[1])
 
-    sent(known, [push(known, "alert", raised=[81])], TCP, port)
+    apdu = push(known, "alert", raised=[81])
+    sent(known, [apdu], TCP, port)
     alert = said(program, 1)[0]
     assert (alert["meter"], alert["kind"], alert["confirmed"]) == ("pole 1", "alert", False)
     assert (alert["authenticated"], alert["doubts"]) == (True, [])
@@ -81,6 +82,7 @@ def test_pushes_are_shown_decoded_whatever_they_come_by_and_what_is_unsound_is_s
 
     sent(other, [push(other, "block_load")], UDP, port)
     block = said(program, 2)[1]
+    assert block["doubts"][0].startswith("unscaled")
     units = {value["name"]: (value["value"], value["unit"]) for value in block["values"]}
     assert (block["meter"], block["kind"]) == ("pole 2", "block_load")
     assert {"V", "Wh", "A"} <= {unit for _, unit in units.values()}
@@ -111,8 +113,10 @@ def test_pushes_are_shown_decoded_whatever_they_come_by_and_what_is_unsound_is_s
         doubts = " ".join(doubt for one in said(program, 8)[6:] for doubt in one["doubts"])
     assert "not a notification" in doubts
     assert "not a wrapper frame" in doubts
+    sent(known, [apdu], TCP, port)
+    assert said(program, 9)[8]["doubts"] == ["its counter came before: the head-end takes it once"]
     assert program.stop(signal.SIGINT) == 130
-    assert trace.read_text().count("# push from") == 7
+    assert trace.read_text().count("# push from") == 8
     assert known.keys.encryption.octets.hex() not in trace.read_text() + program.out + program.err
 
 
