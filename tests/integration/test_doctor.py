@@ -170,7 +170,7 @@ ILLS = {
     "gaps": Ill(
         "gaps", "events power", faults=(fault("missing_rows", chance=0.1),), also=frozenset({"clock_right", "deep"})
     ),
-    "push": Ill("push_nowhere", f"--set {PUSH_TO}", given={"push_to": PUSH_TO}),
+    "push": Ill("push_nowhere", f"--list NAME --set {PUSH_TO}", given={"push_to": PUSH_TO}),
     "counter": Ill(
         "counter_ahead",
         "--accept-counter",
