@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from campaign import Campaign
+from flooding import HEADER, answers, flood
 from terminal import Program, free_port, wait_until
 
 MOST_MB = 100
 """That the daemon may grow by."""
 MOST_DISCOVERED = 100
-HEADER = bytes.fromhex("0001 0001 0040")
-"""Version and ports of a wrapper frame from a meter's push association."""
 
 
 def resident_mb(program: Program) -> float:
@@ -25,13 +24,6 @@ def resident_mb(program: Program) -> float:
     status = Path(f"/proc/{program.process.pid}/status").read_text()
     [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
-
-
-def unknown_push(number: int) -> bytes:
-    """A data-notification in clear, whose one element is the identifier of a device that nobody knows."""
-    device = b"UNKNOWN%08d" % number
-    apdu = b"\x0f\x00\x00\x00\x01\x00\x02\x01\x09" + bytes([len(device)]) + device
-    return HEADER + len(apdu).to_bytes(2, "big") + apdu
 
 
 @contextlib.contextmanager
@@ -52,17 +44,6 @@ def closed(connection: socket.socket) -> bool:
         return False
     except OSError:
         return True
-
-
-def flood(port: int, pushes: int) -> int:
-    """Send these; how many of them before the other end had enough, over as many connections as that takes."""
-    sent = 0
-    while sent < pushes:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 20) as connection:
-            for _ in range(min(90, pushes - sent)):
-                connection.sendall(unknown_push(sent))
-                sent += 1
-    return sent
 
 
 def test_a_flood_and_idle_and_slow_connections_cost_neither_memory_nor_readings(campaign: Campaign) -> None:
@@ -101,9 +82,3 @@ def test_a_flood_and_idle_and_slow_connections_cost_neither_memory_nor_readings(
         "grown_mb": round(grown),
     }
     campaign.check(meters)
-
-
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
