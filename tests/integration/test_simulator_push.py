@@ -379,7 +379,7 @@ async def test_what_is_pushed_is_what_was_set_to_be_pushed() -> None:
             await session.set(setup, axdr.uint8(0))
         said = axdr.decode(opened(place.meter, push(place.meter, "block_load")).notification.data)
         assert isinstance(said, axdr.Structure)
-        assert list(said) == [place.meter.clock_octets(), place.meter.identity.serial.encode()]
+        assert list(said) == [place.meter.clock_octets(), place.meter.identity.serial]
 
 
 async def test_destinations_that_are_none_are_not_taken() -> None:
