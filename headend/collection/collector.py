@@ -56,7 +56,7 @@ HELD_S: Final = 5.0
 PAUSE_S: Final = 0.25
 """Between looks whether what is waited for has come."""
 DOWN_AFTER: Final = 5
-"""So many meters of a segment, one after the other and none between, that can't be reached: it is down."""
+"""So many meters of a segment, or all of a smaller one, none of which can be reached: it is down."""
 DOWN_SHARE: Final = 0.2
 """Or so large a share of it, if that is more."""
 
@@ -117,9 +117,10 @@ class _Segment:
     """A segment while its job runs."""
 
     size: int
+    """All its meters, asked or not."""
     places: asyncio.Semaphore
-    unreached: int = 0
-    """Meters one after the other that could not be reached."""
+    unreached: set[int] = field(default_factory=set)
+    """Meters that could not be reached."""
     reached: bool = False
     reason: str = ""
     left_out: int = 0
@@ -127,12 +128,13 @@ class _Segment:
 
     @property
     def down(self) -> bool:
-        return not self.reached and self.unreached >= max(DOWN_AFTER, DOWN_SHARE * self.size)
+        enough = min(self.size, max(DOWN_AFTER, DOWN_SHARE * self.size))
+        return not self.reached and len(self.unreached) >= max(1, enough)
 
-    def learn(self, error: HeadEndError | None) -> None:
+    def learn(self, meter_id: int, error: HeadEndError | None) -> None:
         """What a try says of the segment; one that failed before a meter was spoken to says nothing."""
         if isinstance(error, LinkError):
-            self.unreached += 1
+            self.unreached.add(meter_id)
             self.reason = error.message
         elif not isinstance(error, SettingsError):
             self.reached = True
@@ -200,7 +202,7 @@ class Collector:
             row = await cursor.fetchone()
         if row is None:
             return Report()
-        name, down_since, try_again_at = row
+        name, down_since, try_again_at, size = row
         if not free:
             await self.due_again(segment_id, wanted.tasks, now)
             return Report(held=True)
@@ -208,7 +210,7 @@ class Collector:
             await self.due_again(segment_id, wanted.tasks, try_again_at)
             return Report(down=True)
         visits, title = await self._plan(wanted, segment=segment_id)
-        segment = _Segment(len(visits), asyncio.Semaphore(self._settings.max_segment_sessions))
+        segment = _Segment(size, asyncio.Semaphore(self._settings.max_segment_sessions))
         if down_since is not None and visits:
             # One meter alone tells whether the segment is back, another each time: it may be dead itself.
             random.shuffle(visits)
@@ -335,7 +337,7 @@ class Collector:
                                 report.busy += 1
                                 return
                             error = await self._try(visit, title)
-                        segment.learn(error)
+                        segment.learn(visit.meter.id, error)
                         over = attempt == self._settings.attempts
                     except StoreError as lost:
                         # Without a database none is begun, and what was begun ends; no fault of the meter's.
@@ -371,7 +373,8 @@ class Collector:
             report.again += error.retry
             log.warning("meter_failed", meter=visit.meter.name, error=type(error).__name__, reason=str(error))
         contact = Contact(visit.meter.id, self._clock(), None if error is None else str(error))
-        finished = visit.finished(contact, park=isinstance(error, IdentityMismatch | UnbelievableCounter))
+        park = isinstance(error, IdentityMismatch | UnbelievableCounter)
+        finished = visit.finished(contact, park=park, refused=_refused(visit, error))
         await self._intake.put(finished)
         self.on_finished(finished)
 
@@ -463,6 +466,7 @@ class Collector:
             last_received=last_received,
             refill=refill if kind.needs_keys else None,
         ) as session:
+            visit.let_in = True
             try:
                 if not (kind.ciphered and visit.meter.system_title):
                     await check_serial(session, visit.meter_type, visit.meter.serial)
@@ -495,3 +499,10 @@ class Collector:
                 await counters.learn(connection, encryption.id, title, seen, max_step=self._settings.counter_step)
                 await self._planner.reserve(connection, [visit], title)
         return Credentials(title, encryption.material, authentication, secret, visit.counters)
+
+
+def _refused(visit: Visit, error: HeadEndError | None) -> bool:
+    """Whether the meter let us not in for our keys, though the counter was learnt anew: or it is another one."""
+    if visit.let_in or visit.fault is not None or not isinstance(error, AccessDenied | SecurityError) or error.retry:
+        return False
+    return visit.learn_counter or "encryption" not in visit.keys

@@ -20,6 +20,7 @@ from procrastinate.jobs import DeleteJobCondition, Job, Status
 from headend.collection.collector import Collector, Report
 from headend.collection.planning import Wanted
 from headend.collection.tasks import TASKS, Task
+from headend.store.database import RECONNECT_S
 from headend.store.rows import Source
 from profiles.errors import StoreError
 
@@ -43,7 +44,10 @@ class Jobs:
     """The job engine on one database; `collector` does the jobs of this process."""
 
     def __init__(self, dsn: str, collector: Collector | None = None) -> None:
-        connector = procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=CONNECTIONS)
+        # Its pool gives up soon while the database is away, and so tries at once when it is asked again.
+        connector = procrastinate.PsycopgConnector(
+            conninfo=dsn, min_size=1, max_size=CONNECTIONS, reconnect_timeout=RECONNECT_S, timeout=2 * RECONNECT_S
+        )
         self._app = procrastinate.App(connector=connector)
         self._collector = collector
         self.on_alive: Callable[[], None] = lambda: None

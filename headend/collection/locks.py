@@ -26,6 +26,8 @@ GATHER_S: Final = 0.005
 LOOK_EVERY_S: Final = 5.0
 """How long a lost connection may stay unnoticed."""
 ANSWER_S: Final = 10.0
+LONGEST_WAIT_S: Final = 5.0
+"""Between tries to connect while the database is away."""
 KEEPALIVES: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 log = structlog.get_logger(__name__)
@@ -117,7 +119,7 @@ class MeterLocks:
             except (psycopg.Error, HeadEndError, TimeoutError) as error:
                 self._drop(str(error) or "no answer in time")
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, 30.0)
+                wait = min(2 * wait, LONGEST_WAIT_S)
 
     async def _exchange(self, connection: Connection) -> None:
         """Give back, then ask for; with nothing of either, see that the connection stands."""

@@ -100,6 +100,8 @@ class Visit:
     counters: CounterRange = field(default_factory=lambda: CounterRange(0, 0))
     learn_counter: bool = False
     received: dict[tuple[int, bytes], int] = field(default_factory=dict)
+    let_in: bool = False
+    """Whether an association was opened, this time or at an earlier try."""
     problem: HeadEndError | None = None
     """Why a task failed alone."""
     unfinished: bool = False
@@ -142,7 +144,7 @@ class Visit:
                 if known.get(obis) is not layout and obis in by_obis:
                     self._layouts[by_obis[obis]] = layout
 
-    def finished(self, contact: Contact, *, park: bool = False) -> Finished:
+    def finished(self, contact: Contact, *, park: bool = False, refused: bool = False) -> Finished:
         """What came, for the store."""
         readings = list(self._readings)
         if self._suspects:
@@ -160,6 +162,7 @@ class Visit:
             self._nameplate,
             self.received,
             park=park,
+            refused=refused,
             ratio=None if self.meter_type is None else ratio_said(self.meter_type, self._profiles),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -24,6 +25,9 @@ from headend.store.statements import statement
 from headend.store.transactions import Transactions
 from headend.store.windows import settle_pushes
 from headend.store.writer import Written, check_years, lock_meters, write_intervals
+
+PARKED_AFTER: Final = 3
+"""So many visits in a row in which a meter refuses our keys: it is left alone."""
 
 log = structlog.get_logger(__name__)
 
@@ -105,15 +109,15 @@ async def _write_layouts(connection: Connection, finished: Sequence[Finished]) -
 async def _write_contacts(connection: Connection, finished: Sequence[Finished]) -> None:
     """When each meter last answered, how it last failed, and whether it is to be left alone for that."""
     answered: dict[int, datetime] = {}
-    failed: dict[int, tuple[bool, Contact]] = {}
+    failed: dict[int, tuple[bool, Contact, bool]] = {}
     for one in finished:
         contact = one.contact
         if contact.error is None:
             answered[contact.meter_id] = max(contact.at, answered.get(contact.meter_id, contact.at))
         else:
-            parks, other = failed.get(contact.meter_id, (one.park, contact))
+            parks, other, _ = failed.get(contact.meter_id, (one.park, contact, False))
             if (one.park, contact.at) >= (parks, other.at):
-                failed[contact.meter_id] = one.park, contact
+                failed[contact.meter_id] = one.park, contact, one.refused
     meters = sorted({*answered, *failed})
     parameters = {
         "meters": meters,
@@ -121,6 +125,8 @@ async def _write_contacts(connection: Connection, finished: Sequence[Finished]) 
         "failed_at": [failed[meter_id][1].at if meter_id in failed else None for meter_id in meters],
         "error": [failed[meter_id][1].error if meter_id in failed else None for meter_id in meters],
         "park": [failed[meter_id][0] if meter_id in failed else False for meter_id in meters],
+        "refused": [failed[meter_id][2] if meter_id in failed else False for meter_id in meters],
+        "refusals": PARKED_AFTER,
     }
     cursor = await connection.execute(statement("contacts"), parameters)
     for meter_id, name, reason in await cursor.fetchall():

@@ -6,14 +6,15 @@ Every connection has a statement deadline and speaks UTC, whatever the server's 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal
 
 import psycopg
 from psycopg import errors
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from headend.store import arrays
 from headend.store.statements import statement
@@ -25,8 +26,8 @@ Pool = AsyncConnectionPool[Connection]
 
 CONNECT_TIMEOUT_S = 10
 WAIT_FOR_CONNECTION_S = 30.0
-RECONNECT_S = 5.0
-"""How long the pool tries by itself, ever more rarely; who asks it afterwards makes it try at once."""
+RECONNECT_S = 2.0
+"""How long the pool tries by itself, ever more rarely. Who asks it anew makes it try at once: it is asked as often."""
 
 _AWAY = "see that the server runs and that database.dsn is right"
 _UNMIGRATED = "run `headend db migrate` on this database"
@@ -96,8 +97,20 @@ async def open_pool(dsn: str, *, connections: int = 6) -> Pool:
 @asynccontextmanager
 async def borrow(pool: Pool) -> AsyncIterator[Connection]:
     """A connection of the pool; psycopg's errors inside become StoreError, and the connection goes back."""
-    async with store_errors(), pool.connection() as connection:
-        yield connection
+    async with store_errors(), AsyncExitStack() as stack:
+        yield await _from(pool, stack)
+
+
+async def _from(pool: Pool, stack: AsyncExitStack) -> Connection:
+    """A connection until the stack ends, within the pool's own limit of time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + pool.timeout
+    while True:
+        try:
+            return await stack.enter_async_context(pool.connection(timeout=min(RECONNECT_S, pool.timeout)))
+        except PoolTimeout:
+            if loop.time() >= until:
+                raise
 
 
 async def edition(connection: Connection) -> Edition:

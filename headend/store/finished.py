@@ -186,6 +186,8 @@ class Finished:
     push: PushCounter | None = None
     park: bool = False
     """It is to be left alone, for its contact's error, until someone has looked."""
+    refused: bool = False
+    """It refused our keys, with counters learnt anew; it is to be left alone once it did so often enough."""
     ratio: MeterRatio | None = None
 
     @property

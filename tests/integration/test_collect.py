@@ -265,6 +265,33 @@ async def test_another_meter_at_the_address_is_parked_and_nothing_of_it_is_store
         await parked_until_unparked(place)
 
 
+async def test_who_refuses_our_keys_visit_after_visit_is_parked_with_the_reason_and_comes_back(
+    timescale_dsn: str,
+) -> None:
+    wrong = {0: {"encryption_key": "00" * 16}, 1: {"lls_secret": "wr0ngS3cret"}}
+    async with field(timescale_dsn, 4, listed=wrong) as place:
+        hosts = [place.fleet.identity(index).host for index in (2, 3)]
+        change = "UPDATE meter SET address = replace(address, %s, %s) WHERE name = %s RETURNING 1"
+        for index, host in zip((2, 3), reversed(hosts), strict=True):
+            await place.ask(change, place.fleet.identity(index).host, host, place.name(index))
+        for visit in range(1, 4):
+            report = await place.cycle()
+            assert report.failed == {"AccessDenied": 4}
+            assert [bool((await place.status(index))["parked_at"]) for index in range(4)] == [visit == 3] * 4
+        for index in range(4):
+            reason = (await place.status(index))["parked_reason"]
+            assert "refused 3 visits in a row, so its keys are others, or it is another meter" in reason
+        assert (await place.cycle()).meters == 0
+        assert await place.ask("SELECT FROM interval_reading") == []
+
+        for index, host in zip((2, 3), hosts, strict=True):
+            await place.ask(change, place.fleet.identity(5 - index).host, host, place.name(index))
+            (meter,) = await place.ask("SELECT id FROM meter WHERE name = %s", place.name(index))
+            await unpark(place.connection, meter["id"])
+        report = await place.cycle()
+        assert (report.answered, report.failed) == (2, {})
+
+
 async def test_another_serial_number_parks_a_meter_whose_title_is_not_registered(timescale_dsn: str) -> None:
     listed = {BAD: {"system_title": "", "serial": "SMA99999999"}}
     async with field(timescale_dsn, listed=listed) as place:
