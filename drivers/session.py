@@ -18,6 +18,7 @@ from drivers.dlms.apdu import AccessResponse, AccessSpecification, ActionResult,
 from drivers.dlms.association import LastReceived, State, Unasked, ignore, never_heard
 from drivers.dlms.client import Client
 from drivers.links import Link, open_link
+from drivers.links.line_time import LineTime
 from drivers.links.transcript import Transcript
 from drivers.service import Send, Service, T
 from profiles.errors import AccessDenied, HeadEndError, LinkError, ProtocolError
@@ -176,8 +177,10 @@ async def open_session(
     refill: Refill | None = None,
     unasked: Unasked = ignore,
     transcript: Transcript | None = None,
+    line_time: LineTime | None = None,
 ) -> AsyncIterator[Session]:
-    """Connect and associate; release and close on the way out. `transcript` records what goes over the link.
+    """Connect and associate; release and close on the way out. `transcript` records what goes over the link,
+    `line_time` counts it on a serial line.
 
     All else is as in `session_on`.
     """
@@ -185,7 +188,9 @@ async def open_session(
     server = address.server if address.server is not None else meter_type.server_sap
 
     async def connect() -> Link:
-        return await open_link(address, client=kind.client_sap, server=server, transcript=transcript)
+        return await open_link(
+            address, client=kind.client_sap, server=server, transcript=transcript, line_time=line_time
+        )
 
     habit = meter_type.session_habit
     async with session_on(await connect(), client, refill, habit=habit, connect=connect) as session:

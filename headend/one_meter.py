@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from drivers.links.line_time import LineTime
 from drivers.links.transcript import Transcript, write_transcript
 from drivers.reading import Identity, Reader, association_of, identify
 from drivers.session import Session
@@ -38,6 +39,8 @@ class OneMeter:
     reader: Reader
     meter_type: MeterType
     identity: Identity | None
+    line_time: LineTime
+    """Of a serial line, how long it takes; whole once the meter is released."""
 
 
 def key_sources(options: MeterOptions, target: Target) -> KeySources:
@@ -88,14 +91,16 @@ async def _opened(
 ) -> AsyncIterator[OneMeter]:
     meter_type = load_meter_type(type_name or PRESUMED_TYPE)
     kind = association_of(meter_type, target.address)
-    opener = _Opener(options, target, meter_type, kind, key_texts(sources, target.address, kind), transcript)
+    line_time = LineTime()
+    keys = key_texts(sources, target.address, kind)
+    opener = _Opener(options, target, meter_type, kind, keys, transcript, line_time)
     telling.say(f"calling {target.address} as client {kind.client_sap}, {kind.name.replace('_', ' ')}")
     async with lasting_session(opener, telling) as session:
         identity = None
         if options.meter_type is None or who:
             identity = await _identify(session, type_name, telling)
             meter_type = identity.meter_type if type_name is not None or identity.guesses else meter_type
-        yield OneMeter(target, session, Reader(session, meter_type), meter_type, identity)
+        yield OneMeter(target, session, Reader(session, meter_type), meter_type, identity, line_time)
 
 
 async def _identify(session: LastingSession, type_name: str | None, telling: Telling) -> Identity:
@@ -121,6 +126,7 @@ class _Opener:
     kind: Association
     keys: Mapping[str, str] = field(repr=False)
     transcript: Transcript | None
+    line_time: LineTime
     again: bool = False
 
     def __call__(self, max_pdu: int | None) -> AbstractAsyncContextManager[Session]:
@@ -137,4 +143,5 @@ class _Opener:
             Counting(options.counters, accept=options.accept_counter),
             server_title=options.system_title,
             transcript=self.transcript,
+            line_time=self.line_time,
         )

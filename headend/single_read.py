@@ -6,11 +6,12 @@ The one rule: nothing half is written; that the meter is released is the busines
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from headend.cli.meter_options import MeterOptions
 from headend.one_meter import one_meter
+from headend.reading.line import told_of_line
 from headend.reading.pieces import EVERYTHING, Asked, read_pieces
 from headend.reading.span import Span
 from headend.reading.tables import Readout
@@ -38,8 +39,7 @@ async def _read(wanted: SingleRead, telling: Telling) -> Readout:
         now = datetime.now(UTC)
         asked = Asked(meter.session, meter.reader, wanted.span, now, telling, wanted.options.language, wanted.log)
         tables, missing = await read_pieces(asked, wanted.what)
-        telling.say("all is read; the meter is released")
-        return Readout(
+        readout = Readout(
             str(meter.target.address),
             meter.session.association.server_title,
             "" if meter.identity is None else meter.identity.serial,
@@ -49,3 +49,8 @@ async def _read(wanted: SingleRead, telling: Telling) -> Readout:
             tuple(tables),
             tuple(missing),
         )
+    telling.say("all is read; the meter is released")
+    line = meter.line_time.use
+    if line is not None:
+        telling.say(told_of_line(line))
+    return replace(readout, line=line)

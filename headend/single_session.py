@@ -14,6 +14,7 @@ from typing import Final
 
 from drivers.address import Address
 from drivers.credentials import CounterRange, Credentials
+from drivers.links.line_time import LineTime
 from drivers.links.transcript import Transcript
 from drivers.reading import read_invocation_counter
 from drivers.session import Session, open_session
@@ -47,6 +48,7 @@ async def open_single_session(
     client_title: bytes = b"",
     server_title: str | None = None,
     transcript: Transcript | None = None,
+    line_time: LineTime | None = None,
 ) -> AsyncIterator[Session]:
     """Connect, associate and, on the way out, release and close; `keys` as `headend.keys.key_texts` gives them.
 
@@ -55,7 +57,9 @@ async def open_single_session(
     """
     counters = CounterFile(counting.file or default_counter_file())
     title = title_from(server_title or keys.get("system_title"))
-    credentials = await _credentials(address, meter_type, kind, keys, counting, counters, client_title, transcript)
+    credentials = await _credentials(
+        address, meter_type, kind, keys, counting, counters, client_title, transcript, line_time
+    )
 
     async def refill() -> None:
         assert credentials.encryption_key is not None
@@ -74,6 +78,7 @@ async def open_single_session(
         last_received=last_received,
         refill=refill if credentials.encryption_key else None,
         transcript=transcript,
+        line_time=line_time,
     ) as session:
         try:
             yield session
@@ -94,6 +99,7 @@ async def _credentials(
     counters: CounterFile,
     client_title: bytes,
     transcript: Transcript | None,
+    line_time: LineTime | None,
 ) -> Credentials:
     # A key that is missing or is none is said before any meter is asked.
     credentials_from(keys, kind)
@@ -104,7 +110,9 @@ async def _credentials(
         encryption_key = symmetric_key(keys, "encryption_key", kind)
         heard = counting.first - 1
         if kind.invocation_counter is not None:
-            told = await read_invocation_counter(address, meter_type, kind.invocation_counter, transcript=transcript)
+            told = await read_invocation_counter(
+                address, meter_type, kind.invocation_counter, transcript=transcript, line_time=line_time
+            )
             _check_hearsay(told - counters.last_spent(encryption_key), told, accept=counting.accept)
             heard = max(heard, told)
         run = counters.reserve(encryption_key, COUNTER_RUN, above=heard)

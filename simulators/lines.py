@@ -18,7 +18,7 @@ from simulators.refusals import HangUp
 
 MAX_REQUEST: Final = 2048
 """The largest APDU that a meter takes; a longer one ends the line."""
-HDLC_OFFERED: Final = Parameters(248, 248, 3, 3)
+HDLC_OFFERED: Final = Parameters(248, 248, 7, 7)
 """What the meters' HDLC layer can do."""
 
 _PIECE: Final = 64

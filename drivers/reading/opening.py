@@ -11,6 +11,7 @@ from typing import Final
 from drivers.address import Address
 from drivers.credentials import Credentials
 from drivers.dlms import axdr
+from drivers.links.line_time import LineTime
 from drivers.links.transcript import Transcript
 from drivers.session import Session, open_session
 from profiles.errors import IdentityMismatch, ProtocolError, SettingsError
@@ -22,7 +23,12 @@ _VALUE: Final = 2
 
 
 async def read_invocation_counter(
-    address: Address, meter_type: MeterType, counter: Obis, *, transcript: Transcript | None = None
+    address: Address,
+    meter_type: MeterType,
+    counter: Obis,
+    *,
+    transcript: Transcript | None = None,
+    line_time: LineTime | None = None,
 ) -> int:
     """The highest invocation counter the meter has seen of this association's clients, by the public client.
 
@@ -32,7 +38,9 @@ async def read_invocation_counter(
     public = meter_type.associations.get("public")
     if public is None:
         raise SettingsError(f"meter type {meter_type.name} has no public association to read its counter by")
-    async with open_session(address, meter_type, public, Credentials(), transcript=transcript) as session:
+    async with open_session(
+        address, meter_type, public, Credentials(), transcript=transcript, line_time=line_time
+    ) as session:
         value = axdr.decode(await session.get(AttributeRef(_DATA, counter, _VALUE)))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0xFFFF_FFFF:
         raise ProtocolError("the invocation counter is no 32-bit number", asked=f"get {counter}")

@@ -14,6 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from headend.reading.line import line_json
 from headend.reading.tables import Cell, Readout, Table
 from headend.reading.text import to_text
 from profiles.errors import SettingsError
@@ -48,6 +49,8 @@ def to_json(readout: Readout) -> dict[str, Any]:
         "meter_type": readout.meter_type,
         "read_at": readout.read_at.isoformat(timespec="seconds"),
     }
+    if readout.line is not None:
+        document["line"] = line_json(readout.line)
     if len(readout.tables) == 1 and not readout.missing:
         return document | _table_json(readout.tables[0])
     document |= {table.what: _table_json(table) for table in readout.tables}

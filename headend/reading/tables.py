@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Context, Decimal
 from typing import Final
 
+from drivers.links.line_time import LineUse
 from profiles.intervals import Quality, Suspect
 
 _EXACT: Final = Context(prec=200)
@@ -119,6 +120,8 @@ class Readout:
     tables: tuple[Table, ...]
     missing: tuple[str, ...] = ()
     """What was wanted and is not there, with the reason, a sentence each."""
+    line: LineUse | None = None
+    """Of a serial line, what went over it."""
 
     def table(self, what: str) -> Table | None:
         """The table of a kind, if it was read."""
