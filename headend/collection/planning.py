@@ -140,7 +140,8 @@ class Planner:
             due += ["daily_load"] if visit.days else []
             missing = bool(due) and self._bill_missing(visit, bills.get(meter_id), now)
             due += ["billing"] if "billing" in has and ("billing" in wanted.tasks or missing) else []
-            due += ["events"] if "events" in wanted.tasks and "event_log" in has else []
+            missed = bool(due) and visit.meter.failed
+            due += ["events"] if "event_log" in has and ("events" in wanted.tasks or missed) else []
             due += ["instantaneous"] if "instantaneous" in wanted.tasks & has else []
             if "nameplate" in wanted.tasks or (due and visit.meter.identified_at is None):
                 due.insert(0, "nameplate")

@@ -72,6 +72,8 @@ class VisitedMeter:
     maker: str
     firmware: str
     identified_at: datetime | None
+    failed: bool
+    """Whether the last visit did: what it was to bring is still wanted."""
 
 
 @dataclass(slots=True)

@@ -190,3 +190,19 @@ async def test_a_bill_that_was_missed_on_its_day_is_asked_for_in_passing_until_i
         assert (await place.visit({"block_load"})).answered == 1
         assert meter.asked[buffer] == 0
         assert await place.ask(bills) == found
+
+
+async def test_events_that_a_failed_visit_was_to_bring_come_with_what_is_owed_next(timescale_dsn: str) -> None:
+    async with town(timescale_dsn, load_meter_type("is15959-1ph"), 1) as place:
+        meter, port = place.watched(), place.server.port
+        logs = {(7, str(log.obis), 2) for log in place.meter_type.of_kind("event_log")}
+        assert (await place.visit()).answered == 1
+        await place.server.close()
+        assert (await place.visit({"events"}, attempts=1)).failed == {"LinkError": 1}
+        await place.server.start(port)
+        await place.connection.execute("UPDATE segment SET down_since = NULL, down_reason = NULL, try_again_at = NULL")
+        for asked in (True, False):
+            meter.forget()
+            place.now += QUARTER
+            assert (await place.visit({"block_load"})).answered == 1
+            assert (not logs.isdisjoint(meter.asked)) is asked
