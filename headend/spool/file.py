@@ -32,6 +32,8 @@ MOST_AT_ONCE: Final = 10_000
 ROW_OVERHEAD: Final = 256
 """Octets that an entry takes beside its own, at most: columns, indexes, the rest of a page."""
 MB: Final = 1 << 20
+REMOVAL: Final = 1 * MB
+"""Of the disk, kept free beside the floor: to remove entries is written to the log first as well."""
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -101,11 +103,15 @@ class SpoolFile:
         """Raises SpoolError where so many more have no place."""
         with self._errors():
             used, unused = self._pages()
-            free = shutil.disk_usage(self._folder).free
         if used + octets > self._limit:
             raise SpoolError(f"the spool in {self._folder} is full: it holds {used // MB} of {self._limit // MB} MB")
-        grows = max(0, octets - unused) + octets  # written to the log first
-        if free - grows < self._min_free:
+        needed = self._min_free + REMOVAL + max(0, octets - unused) + octets  # written to the log first
+        with self._errors():
+            free = self._free(used + unused)
+            if free < needed:
+                self._connection.execute(_sql("empty_log")).fetchall()
+                free = self._free(used + unused)
+        if free < needed:
             raise SpoolError(
                 f"the disk of the spool in {self._folder} is full: {free // MB} MB are free, and "
                 f"{self._min_free // MB} are left to others (spool.min_free_mb)"
@@ -205,6 +211,10 @@ class SpoolFile:
                 )
             for name in ("schema_entry", "schema_waiting", "schema_set_aside", "schema_version"):
                 self._connection.execute(_sql(name))
+
+    def _free(self, size: int) -> int:
+        """Octets of the disk that are free, and not needed to bring what is in the log to its place in the file."""
+        return shutil.disk_usage(self._folder).free - max(0, size - (self._folder / NAME).stat().st_size)
 
     def _pages(self) -> tuple[int, int]:
         """Octets in use, and octets of the file that are not."""
