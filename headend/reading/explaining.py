@@ -26,6 +26,8 @@ from profiles.errors import (
 )
 
 EXPLANATIONS: Final = Path(__file__).with_name("explanations.toml")
+PORT_REMEDIES: Final = {"see the name of the port": "no_port", "let this user use the port": "port_forbidden"}
+"""What `drivers.links.serial` advises where a port can't be opened."""
 _KINDS: Final[tuple[tuple[type[HeadEndError], str], ...]] = (
     (LinkTimeout, "silent"),
     (LinkError, "no_link"),
@@ -51,6 +53,12 @@ def symptom(error: HeadEndError) -> str | None:
         return "association_refused" if error.asked.startswith("associate") else "not_allowed"
     if isinstance(error, LinkError) and "is not known" in error.message:
         return "no_such_host"
+    if isinstance(error, LinkTimeout) and "SNRM" in error.message:
+        return "silent_line"
+    if isinstance(error, LinkError) and error.remedy in PORT_REMEDIES:
+        return PORT_REMEDIES[error.remedy]
+    if isinstance(error, LinkError) and "refused the connection" in error.message:
+        return "refused"
     if isinstance(error, LinkError) and "closed the connection" in error.message and error.asked == "associate":
         return "hung_up"
     if isinstance(error, SettingsError):

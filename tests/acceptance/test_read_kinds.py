@@ -249,7 +249,7 @@ def test_an_error_is_explained_to_a_person_and_one_line_in_a_pipe(terminal: Term
     screen = Screen(terminal, *arguments, **keys, LANG="en_IN.UTF-8", LC_ALL="")
     assert screen.ends() == 4
     assert "Likely causes, the likeliest first:" in screen.seen
-    assert "1. The host or the port is not the meter's." in screen.seen
+    assert "1. The port is another one." in screen.seen
     screen = Screen(terminal, *arguments, **keys, LANG="hi_IN.UTF-8", LC_ALL="")
     assert screen.ends() == 4
     assert "यह करके देखें:" in screen.seen

@@ -61,11 +61,18 @@ def meter(
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
             assert server.stdout is not None
             assert server.stdin is not None
-            server.stdout.readline()
+            ready = json.loads(server.stdout.readline())
             with (folder / "meters.csv").open() as rows:
                 row = next(csv.DictReader(rows))
             keys = (f'{name} = "{row[name]}"' for name in ("encryption_key", "authentication_key", "lls_secret"))
             (folder / "keys.toml").write_text("\n".join(keys))
+            # What a simulated meter needs to work out its first rows is no part of the line.
+            subprocess.run(
+                [HEADEND, "read", f"tcp://{ready['first_host']}:{ready['port']}", "block-load", "--last", "8d", "--csv",
+                 "--type", folder / "type.toml", "--keys", folder / "keys.toml",
+                 "--counters", folder / "counters.json"],
+                stdout=subprocess.DEVNULL, check=True, timeout=90,
+            )  # fmt: skip
             yield line, folder, request.param
             server.stdin.close()
 
