@@ -35,6 +35,8 @@ MB: Final = 1 << 20
 REMOVAL: Final = 1 * MB
 """Of the disk, kept free beside the floor: to remove entries is written to the log first as well."""
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+REMOVED_AT_ONCE: Final = 200
+"""Entries that go by one transaction, which is to fit into `REMOVAL`."""
 
 
 class Found(NamedTuple):
@@ -136,9 +138,14 @@ class SpoolFile:
             return bool(self._connection.execute(_sql("any_waiting"), {"kind": kind}).fetchone()[0])
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Forget what is stored."""
-        with self._transaction():
-            self._connection.executemany(_sql("remove"), [{"id": each} for each in ids])
+        """Forget what is stored; some of it may be gone when a disk refuses the rest."""
+        for first in range(0, len(ids), REMOVED_AT_ONCE):
+            with self._errors():
+                if shutil.disk_usage(self._folder).free < REMOVAL:
+                    self._connection.execute(_sql("empty_log")).fetchall()
+            with self._transaction():
+                some = ids[first : first + REMOVED_AT_ONCE]
+                self._connection.executemany(_sql("remove"), [{"id": each} for each in some])
 
     def set_aside(self, ids: Sequence[int], error: str, at: datetime) -> None:
         """Let them wait for a person instead."""

@@ -62,6 +62,11 @@ def is_full(daemon: Program) -> bool:
     return metrics(daemon)["headend_spool_full"] == 1
 
 
+def waiting(daemon: Program) -> float:
+    """Entries in the spool."""
+    return sum(value for name, value in metrics(daemon).items() if name.startswith("headend_spool_entries"))
+
+
 def test_a_full_spool_pauses_collection_which_goes_on_by_itself_and_loses_nothing(
     campaign: Campaign, server: Server, small_disk: dict[str, str]
 ) -> None:
@@ -85,9 +90,10 @@ def test_a_full_spool_pauses_collection_which_goes_on_by_itself_and_loses_nothin
     server.call("start")
     with psycopg.connect(campaign.dsn) as connection:
         connection.execute(NO_LONGER_FULL)
-    spooled = sum(value for name, value in metrics(daemon).items() if name.startswith("headend_spool_entries"))
+    spooled = waiting(daemon)
     campaign.until(lambda: not is_full(daemon), "room in the spool")
     campaign.until(lambda: campaign.complete(meters), "every interval")
+    campaign.until(lambda: not waiting(daemon), "an empty spool")
     campaign.figures |= {"in the spool when the database was back": round(spooled)}
     assert daemon.stop() == 0
     campaign.check(meters)
