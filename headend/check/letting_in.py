@@ -36,6 +36,8 @@ from profiles.meter_type import Association
 Examine = Callable[[Bedside], Awaitable[None]]
 NEAR_END = MAX_COUNTER - 100_000_000
 _BOTH, _ENCRYPTION = 0x30, 0x20
+_GMAC = 5
+"""The mechanism whose proof is made with the keys, and with no secret."""
 _DECIPHERING = ("decipher", "service error", "exception")
 """In the words of a refusal: the meter could not open what we sent."""
 
@@ -188,6 +190,8 @@ async def _refused(
             patient.add("link_broke", step=f"asking to be let in as {association}", why=why)
     elif isinstance(error, MeterBusy):
         patient.add("busy", why=why)
+    elif isinstance(error, AccessDenied) and error.asked.startswith("associate, HLS") and kind.mechanism == _GMAC:
+        await _judge_keys(patient, kind, keys, trials, "keys_wrong", why)
     elif isinstance(error, AccessDenied) and error.asked.startswith("associate, HLS"):
         trials.secrets_wrong.add(SECRET_NAMES.get(kind.mechanism, ""))
         patient.add("secret_wrong", association=association, why=why)
@@ -249,8 +253,8 @@ async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str], 
     patient.telling.say(f"asking {called(probe)}, which needs the encryption key alone, which key is wrong")
     try:
         credentials_from(own, probe)
-        told = patient.told_counters.get(probe.name, -1)
-        async with patient.session(probe, own, first_counter=told + 1) as session:
+        first_counter = _first_counter(patient, probe, own, trials)
+        async with patient.session(probe, own, first_counter=first_counter) as session:
             await _let_in(patient, probe, session, trials)
             return True
     except SettingsError:

@@ -196,6 +196,14 @@ async def test_each_fault_has_its_own_finding_and_remedy(tmp_path: Path, name: s
             assert not grave(accepted)
 
 
+async def test_where_no_association_encrypts_alone_either_key_may_be_wrong(tmp_path: Path) -> None:
+    async with ward(tmp_path, meter_type=load_meter_type("generic-dlms")) as bed:
+        found = await bed.examined("?client=1", meter_type="generic-dlms", wrong={"authentication_key": WRONG_KEY})
+        assert grave(found) == {"keys_wrong"}
+        assert "both keys of today" in found["keys_wrong"].remedy
+        assert "clock_right" in found
+
+
 class Jailer(SimulatedMeter):
     """Counts how often somebody was not let in."""
 
