@@ -18,7 +18,7 @@ from headend import intake
 from headend.collection import collector as collecting
 from headend.daemon import utc_now
 from headend.store import database
-from headend.store.database import connect
+from headend.store.database import borrow, connect
 from headend.store.finished import Finished
 from headend.store.migrate import migrate
 from headend.vault import KEK_VARIABLE
@@ -116,6 +116,21 @@ async def test_a_database_that_stays_away_ends_the_cycle_with_one_clear_error_an
         await again(place)
         assert (await place.cycle()).failed == {}
         await complete_once(place)
+
+
+async def test_who_waits_for_a_connection_has_one_soon_after_the_database_is_back(own_server: OwnServer) -> None:
+    async def asked() -> None:
+        async with borrow(pool) as connection:
+            await connection.execute("SELECT 1")
+
+    async with await database.open_pool(own_server.dsn) as pool:
+        await asyncio.to_thread(own_server.stop)
+        waiting = [asyncio.create_task(asked()) for _ in range(3)]
+        await asyncio.sleep(6)  # the pool has given up by then
+        assert not any(task.done() for task in waiting)
+        await asyncio.to_thread(own_server.start)
+        async with asyncio.timeout(2 * database.RECONNECT_S + 1):
+            await asyncio.gather(*waiting)
 
 
 async def test_what_the_database_refuses_for_good_is_set_aside_and_still_owed(timescale_dsn: str) -> None:

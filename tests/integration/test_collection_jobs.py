@@ -178,6 +178,20 @@ async def test_a_dead_gateway_is_left_alone_for_twice_as_long_each_time_and_come
         assert place.now - timedelta(hours=1) < (await place.status(0))["last_contact"]
 
 
+async def test_a_gateway_of_few_meters_is_down_when_all_of_them_are_and_not_when_one_is(timescale_dsn: str) -> None:
+    async with town(timescale_dsn, ONE, 3) as place, place.collector() as collector:
+        far = "UPDATE meter SET address = 'tcp://127.0.0.1:1' WHERE id = ANY (%s)"
+        ids = [row["id"] for row in await place.ask("SELECT id FROM meter ORDER BY id")]
+        await place.connection.execute(far, (ids[:1],))
+        for asked in (3, 1):  # at last it alone owes something
+            report = await collector.collector.collect(1, LOAD)
+            assert (report.meters, report.failed, report.down) == (asked, {"LinkError": 1}, False)
+        place.now += timedelta(hours=1)
+        await place.connection.execute(far, (ids,))
+        report = await collector.collector.collect(1, LOAD)
+        assert (report.meters, report.failed, report.down) == (3, {"LinkError": 3}, True)
+
+
 class Slow(WatchedMeter):
     """Takes a moment for its blocks."""
 
