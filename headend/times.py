@@ -1,4 +1,4 @@
-"""Moments and spans as people write them on a command line."""
+"""The time now, and moments and spans as people write them on a command line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from profiles.errors import SettingsError
 _LOCALTIME: Final = Path("/etc/localtime")
 _SPAN: Final = re.compile(r"(\d{1,4})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def utc_now() -> datetime:
+    """The clock of the running system; everything else is handed its time."""
+    return datetime.now(UTC)
 
 
 def parse_time(text: str, zone: ZoneInfo, now: datetime) -> datetime:

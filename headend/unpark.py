@@ -5,7 +5,7 @@ from __future__ import annotations
 from drivers.address import parse_address
 from drivers.credentials import MAX_COUNTER
 from drivers.reading import association_of, read_invocation_counter
-from headend import daemon
+from headend.meter_types import MeterTypes
 from headend.registry import find_meter
 from headend.registry import unpark as take_back
 from headend.settings import Settings
@@ -23,7 +23,7 @@ async def unpark(settings: Settings, dsn: str, name: str, *, accept_counter: boo
     async with await connect(dsn) as connection:
         meter = await find_meter(connection, name)
         if accept_counter:
-            types = daemon.load_types(settings)
+            types = MeterTypes(settings.meter_types)
             if meter.meter_type not in types:
                 raise SettingsError(f"meter type {meter.meter_type} is not known")
             meter_type, address = types[meter.meter_type], parse_address(meter.address)

@@ -38,14 +38,16 @@ def collect(
     import json
     from zoneinfo import ZoneInfo
 
-    from headend import daemon
+    from headend.collection.by_hand import collect_once
     from headend.logs import configure_logs
+    from headend.store.where import database
+    from headend.waiting import run_async
 
     settings = settings_of(config, dsn)
     configure_logs("warning" if as_json else settings.log.level, settings.log.format)
     moment = None if at is None else at.replace(tzinfo=ZoneInfo(settings.utility.zone))
-    with daemon.database(settings) as place:
-        report = daemon.run_async(lambda: daemon.collect_once(settings, place, moment, meters or (), here=once))
+    with database(settings) as place:
+        report = run_async(lambda: collect_once(settings, place, moment, meters or (), here=once))
     if as_json:
         typer.echo(json.dumps(report.to_plain()))
     else:

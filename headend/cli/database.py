@@ -31,11 +31,11 @@ def migrate(config: Config = None, dsn: Dsn = None) -> None:
     """
     import asyncio
 
-    from headend import daemon
     from headend.store.migrate import migrate as bring_up_to_date
+    from headend.store.where import database
 
     settings = settings_of(config, dsn)
-    with daemon.database(settings) as place:
+    with database(settings) as place:
         edition = asyncio.run(
             bring_up_to_date(place, zone=settings.utility.zone, chunk_interval=settings.database.chunk_interval)
         )
@@ -50,8 +50,9 @@ def check(config: Config = None, dsn: Dsn = None, as_json: Json = False) -> None
     """
     import asyncio
 
-    from headend import daemon
     from headend.store.database import connect
+    from headend.store.where import database
+    from headend.times import utc_now
     from headend.upkeep.check import Finding
     from headend.upkeep.check import check as judge
     from headend.upkeep.facts import facts
@@ -60,9 +61,9 @@ def check(config: Config = None, dsn: Dsn = None, as_json: Json = False) -> None
 
     async def look(place: str) -> list[Finding]:
         async with await connect(place) as connection:
-            return judge(await facts(connection, settings, daemon.utc_now()), settings)
+            return judge(await facts(connection, settings, utc_now()), settings)
 
-    with daemon.database(settings, make=False) as place:
+    with database(settings, make=False) as place:
         findings = asyncio.run(look(place))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))

@@ -22,9 +22,9 @@ def discovered(config: Config = None, dsn: Dsn = None, as_json: Json = False) ->
     """
     import asyncio
 
-    from headend import daemon
     from headend.push.discovered import load_discovered
     from headend.store.database import connect
+    from headend.store.where import database
 
     settings = settings_of(config, dsn)
 
@@ -32,7 +32,7 @@ def discovered(config: Config = None, dsn: Dsn = None, as_json: Json = False) ->
         async with await connect(place) as connection:
             return await load_discovered(connection)
 
-    with daemon.database(settings, make=False) as place:
+    with database(settings, make=False) as place:
         found = asyncio.run(load(place))
     if as_json:
         typer.echo(json.dumps([_plain(one) for one in found]))

@@ -33,11 +33,12 @@ def gaps(
 
     Example: `headend gaps --meter bhopal-city-00017 --days 35`
     """
-    from headend import daemon
+    from headend.store.where import database
+    from headend.times import utc_now
 
     settings = settings_of(config, dsn)
-    now = daemon.utc_now()
-    with daemon.database(settings, make=False) as place:
+    now = utc_now()
+    with database(settings, make=False) as place:
         if verify:
             _verify(place, as_json)
             return

@@ -157,11 +157,11 @@ def unpark(
     """
     import asyncio
 
-    from headend import daemon
+    from headend.store.where import database
     from headend.unpark import unpark as again
 
     settings = settings_of(config, dsn)
-    with daemon.database(settings, make=False) as place:
+    with database(settings, make=False) as place:
         asyncio.run(again(settings, place, name, accept_counter=accept_counter))
     typer.echo(f"{name} is read again from the next cycle on")
 
@@ -170,14 +170,15 @@ def _run(settings: Settings, change: Callable[[Connection, datetime], Awaitable[
     """Make a change in the settings' database."""
     import asyncio
 
-    from headend import daemon
     from headend.store.database import connect
+    from headend.store.where import database
+    from headend.times import utc_now
 
     async def make(place: str) -> Any:
         async with await connect(place) as connection:
-            return await change(connection, daemon.utc_now())
+            return await change(connection, utc_now())
 
-    with daemon.database(settings, make=False) as place:
+    with database(settings, make=False) as place:
         return asyncio.run(make(place))
 
 

@@ -43,11 +43,12 @@ def import_(
     import asyncio
     from dataclasses import asdict
 
-    from headend import daemon
     from headend.meter_types import MeterTypes
     from headend.registry import Imported, import_meters
     from headend.store.database import connect
     from headend.store.migrate import migrate
+    from headend.store.where import database
+    from headend.times import utc_now
     from headend.vault import Vault, load_kek
     from profiles.errors import SettingsError
 
@@ -56,7 +57,7 @@ def import_(
 
     async def take(place: str, lines: TextIO) -> Imported:
         await migrate(place, zone=settings.utility.zone)
-        now = daemon.utc_now()
+        now = utc_now()
         async with await connect(place) as connection:
             try:
                 with _progress(lines) as (counted, tell):
@@ -65,7 +66,7 @@ def import_(
                 raise error.at(asked=str(file)) from None
 
     try:
-        with open(file, encoding="utf-8", newline="") as lines, daemon.database(settings) as place:
+        with open(file, encoding="utf-8", newline="") as lines, database(settings) as place:
             done = asyncio.run(take(place, lines))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
@@ -124,11 +125,11 @@ def list_(
     """
     import asyncio
 
-    from headend import daemon
     from headend.meter_page import as_plain
     from headend.printing import print_meters
     from headend.registry import list_meters
     from headend.store.database import connect
+    from headend.store.where import database
 
     settings = settings_of(config, dsn)
     anything = parked or state or division or transformer
@@ -138,7 +139,7 @@ def list_(
         async with await connect(place) as connection:
             return [meter async for meter in list_meters(connection, parked=parked or None, **wanted)]
 
-    with daemon.database(settings, make=False) as place:
+    with database(settings, make=False) as place:
         meters = asyncio.run(load(place))
     if as_json:
         typer.echo(json.dumps([as_plain(meter) for meter in meters]))
@@ -156,19 +157,20 @@ def show(name: Name, config: Config = None, dsn: Dsn = None, as_json: Json = Fal
     """
     import asyncio
 
-    from headend import daemon
     from headend.meter_facts import load_facts
     from headend.meter_page import as_plain, page
     from headend.meter_types import MeterTypes
     from headend.store.database import connect
+    from headend.store.where import database
+    from headend.times import utc_now
 
     settings = settings_of(config, dsn)
 
     async def load(place: str) -> MeterFacts:
         async with await connect(place) as connection:
-            return await load_facts(connection, name, MeterTypes(settings.meter_types), daemon.utc_now())
+            return await load_facts(connection, name, MeterTypes(settings.meter_types), utc_now())
 
-    with daemon.database(settings, make=False) as place:
+    with database(settings, make=False) as place:
         facts = asyncio.run(load(place))
     typer.echo(json.dumps(as_plain(facts)) if as_json else page(facts))
 

@@ -29,15 +29,15 @@ def outages(
     import asyncio
     import json
 
-    from headend import daemon
     from headend.outages import listing
     from headend.store.database import connect
+    from headend.store.where import database
 
     async def load(place: str) -> list[Outage]:
         async with await connect(place) as connection:
             return await listing.outages(connection, only_open=only_open, day=day.date() if day else None)
 
-    with daemon.database(settings_of(config, dsn), make=False) as place:
+    with database(settings_of(config, dsn), make=False) as place:
         found = asyncio.run(load(place))
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in found], default=datetime.isoformat))

@@ -18,14 +18,14 @@ def restored(config: Config = None, dsn: Dsn = None) -> None:
     """
     import asyncio
 
-    from headend import daemon
     from headend.store.counters import renew_title
     from headend.store.database import connect
+    from headend.store.where import database
 
     async def renew(place: str) -> bytes:
         async with await connect(place) as connection:
             return await renew_title(connection)
 
-    with daemon.database(settings_of(config, dsn), make=False) as place:
+    with database(settings_of(config, dsn), make=False) as place:
         title = asyncio.run(renew(place))
     typer.echo(f"the head-end's system title is {title.hex().upper()} now; meters are asked for their counters")

@@ -25,9 +25,11 @@ def run(
     """
     from headend import daemon
     from headend.logs import configure_logs
+    from headend.store.where import database
+    from headend.waiting import run_async
 
     roles = daemon.roles_of(role)
     settings = settings_of(config, dsn)
     configure_logs(settings.log.level, settings.log.format)
-    with daemon.database(settings) as place:
-        daemon.run_async(lambda: daemon.run(settings, place, roles, lambda: settings_of(config, dsn)))
+    with database(settings) as place:
+        run_async(lambda: daemon.run(settings, place, roles, lambda: settings_of(config, dsn)))

@@ -31,13 +31,14 @@ def status(
     """
     import asyncio
 
-    from headend import daemon
+    from headend.store.where import database
+    from headend.times import utc_now
 
     if watch and (as_json or not sys.stdout.isatty()):
         raise typer.BadParameter("it is for a terminal: leave it out, and ask again", param_hint="--watch")
     settings = settings_of(config, dsn)
-    until = daemon.utc_now()
-    with daemon.database(settings, make=False) as place:
+    until = utc_now()
+    with database(settings, make=False) as place:
         if watch:
             asyncio.run(_watch(place))
             return
@@ -76,10 +77,10 @@ async def _watch(place: str) -> None:
 
     from rich.live import Live as Screen
 
-    from headend import daemon
     from headend.seeing.live import read_live
     from headend.seeing.showing import live_tables
     from headend.store.database import connect
+    from headend.times import utc_now
     from profiles.errors import StoreError
 
     with Screen(auto_refresh=False) as screen:
@@ -87,7 +88,7 @@ async def _watch(place: str) -> None:
             try:
                 async with await connect(place) as connection:
                     while True:
-                        now = daemon.utc_now()
+                        now = utc_now()
                         screen.update(live_tables(await read_live(connection, now), now), refresh=True)
                         await asyncio.sleep(WATCH_EVERY_S)
             except StoreError as error:

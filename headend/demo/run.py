@@ -11,19 +11,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from headend import daemon
-from headend.daemon import Engine
 from headend.demo.compare import Compared, compare
 from headend.demo.servers import DemoDatabase, SimulatedFleet, demo_database, simulated_fleet
 from headend.demo.show import Screen
+from headend.engine import Engine, engine
 from headend.logs import configure_logs
+from headend.meter_types import MeterTypes
 from headend.registry import import_meters
 from headend.settings import Settings, Spool
 from headend.store.database import Connection, connect, edition, store_errors
 from headend.store.migrate import migrate
 from headend.store.statements import statement
 from headend.store.status import Completeness, read_status
+from headend.times import utc_now
 from headend.vault import Vault, create_kek
+from headend.waiting import run_async
 from profiles.errors import HeadEndError, StoreError
 
 DAYS: Final = 2
@@ -61,7 +63,7 @@ def run_demo(options: DemoOptions) -> None:
     """Run it; prints to stdout, progress to stderr. Raises HeadEndError, `DifferenceError` among them."""
     configure_logs("warning", "console")
     screen = Screen(quiet=options.as_json)
-    until = _floor(daemon.utc_now())
+    until = _floor(utc_now())
     start = until - timedelta(days=DAYS)
     with (
         tempfile.TemporaryDirectory(prefix="headend-demo-") as folder,
@@ -69,7 +71,7 @@ def run_demo(options: DemoOptions) -> None:
     ):
         with simulated_fleet(Path(folder), options.meters, options.seed, start, until) as fleet:
             screen.say(f"{fleet.meters} simulated meters answer; the database is {database.shown}")
-            collected = daemon.run_async(lambda: _collect(Path(folder), fleet, database.dsn, start, until, screen))
+            collected = run_async(lambda: _collect(Path(folder), fleet, database.dsn, start, until, screen))
         if options.as_json:
             _print_json(options, fleet, collected, database)
         else:
@@ -86,15 +88,15 @@ async def _collect(
     folder: Path, fleet: SimulatedFleet, dsn: str, start: datetime, until: datetime, screen: Screen
 ) -> Collected:
     settings = Settings(spool=Spool(folder=folder / "spool", min_free_mb=0))
-    vault, types = Vault(create_kek(folder / "kek")), daemon.load_types(settings)
+    vault, types = Vault(create_kek(folder / "kek")), MeterTypes(settings.meter_types)
     async with await connect(dsn) as connection:
         await _refuse_meters(connection)
         await migrate(dsn, zone=settings.utility.zone)
         lines = fleet.registry.read_text(encoding="utf-8").splitlines()
         await import_meters(connection, lines, types, vault, now=until)
-        async with daemon.engine(settings, dsn, types, vault, clock=lambda: until) as engine:
+        async with engine(settings, dsn, types, vault, clock=lambda: until) as ready:
             begun = time.monotonic()
-            await _cycles(engine, fleet.meters * int((until - start) / PERIOD), screen)
+            await _cycles(ready, fleet.meters * int((until - start) / PERIOD), screen)
             seconds = time.monotonic() - begun
         compared = await compare(connection, fleet.expect, start, until)
         divisions, _ = await read_status(dsn, start, until)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from fleet_engine import Spent, engine_of, fleet
 
-from headend import daemon
 from headend.collection.collector import Report
 from headend.collection.planning import Wanted
 from headend.logs import configure_logs
+from headend.waiting import run_async
 
 BEGIN = datetime(2026, 1, 1, 18, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,7 +29,7 @@ AIM_MS = 1.0
 def test_a_session_costs_the_collector_little_cpu(timescale_dsn: str, tmp_path: Path, meters: int) -> None:
     configure_logs("error", "console")
     with fleet(tmp_path, meters, BEGIN, BEGIN + DAYS * DAY) as lines:
-        daemon.run_async(lambda: _measure(timescale_dsn, lines, tmp_path, meters))
+        run_async(lambda: _measure(timescale_dsn, lines, tmp_path, meters))
 
 
 async def _measure(dsn: str, meter_list: list[str], folder: Path, meters: int) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from fleet_engine import Spent, engine_of, fleet
 
-from headend import daemon
 from headend.collection.collector import Report
 from headend.collection.planning import Wanted
 from headend.garbage import look_seldom
 from headend.logs import configure_logs
+from headend.waiting import run_async
 
 BEGIN = datetime(2026, 1, 1, 18, 30, tzinfo=UTC)
 CYCLE = timedelta(hours=4)
@@ -34,7 +34,7 @@ def test_a_cycle_of_many_meters(timescale_dsn: str, tmp_path: Path, meters: int)
     configure_logs("error", "console")
     look_seldom()  # as the daemon does
     with fleet(tmp_path, meters, BEGIN, BEGIN + CYCLES * CYCLE) as lines:
-        daemon.run_async(lambda: _measure(timescale_dsn, lines, tmp_path, meters))
+        run_async(lambda: _measure(timescale_dsn, lines, tmp_path, meters))
 
 
 async def _measure(dsn: str, meter_list: list[str], folder: Path, meters: int) -> None:

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from headend import daemon
-from headend.daemon import Engine
+from headend.engine import Engine, engine
+from headend.meter_types import MeterTypes
 from headend.registry import import_meters
 from headend.settings import Collection, Settings, Spool
 from headend.store.database import connect
@@ -46,13 +46,13 @@ async def engine_of(
         collection=Collection(**{"new_sessions_per_s": 100_000, "max_segment_sessions": 200} | limits),
         spool=Spool(folder=folder / "spool", min_free_mb=0),
     )
-    types = daemon.load_types(settings)
-    async with daemon.engine(settings, dsn, types, vault, clock=clock) as engine:
+    types = MeterTypes(settings.meter_types)
+    async with engine(settings, dsn, types, vault, clock=clock) as ready:
         async with await connect(dsn) as connection:
             await import_meters(connection, meter_list, types, vault, now=begin)
             cursor = await connection.execute("SELECT id FROM segment ORDER BY id")
             segments = [segment for (segment,) in await cursor.fetchall()]
-        yield engine, segments
+        yield ready, segments
 
 
 def database_cpu() -> float:

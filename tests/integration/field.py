@@ -24,9 +24,9 @@ from typing import Any
 import structlog
 from psycopg.rows import dict_row
 
-from headend import daemon
 from headend.collection.collector import Collector, Report
 from headend.collection.planning import Wanted
+from headend.engine import Engine, engine
 from headend.logs import configure_logs
 from headend.registry import import_meters
 from headend.settings import Collection, Settings, Spool
@@ -74,7 +74,7 @@ class Cycle:
 class FieldCollector:
     """Collects the block load of every segment, without the job engine."""
 
-    def __init__(self, engine: daemon.Engine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     @property
@@ -154,8 +154,8 @@ class Field:
                 collection=Collection(**{"new_sessions_per_s": 100_000, **settings}),
                 spool=Spool(folder=Path(folder), min_free_mb=0),
             )
-            async with daemon.engine(configured, self.dsn, self.types, self.vault, clock=self.clock) as engine:
-                yield FieldCollector(engine)
+            async with engine(configured, self.dsn, self.types, self.vault, clock=self.clock) as ready:
+                yield FieldCollector(ready)
 
     async def cycle(self, **settings: Any) -> Cycle:
         """One cycle of a collector of its own, a moment after the last."""

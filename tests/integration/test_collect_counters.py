@@ -19,9 +19,9 @@ from drivers.address import parse_address
 from drivers.credentials import CounterRange, Credentials
 from drivers.session import open_session
 from headend.collection import collector as collecting
-from headend.daemon import utc_now
 from headend.store import counters
 from headend.store.database import connect
+from headend.times import utc_now
 from headend.vault import KEK_VARIABLE
 from profiles.objects import AttributeRef, Obis
 from simulators.meter import SimulatedMeter

@@ -16,11 +16,11 @@ from field import DUE, Field, field
 
 from headend import intake
 from headend.collection import collector as collecting
-from headend.daemon import utc_now
 from headend.store import database
 from headend.store.database import borrow, connect
 from headend.store.finished import Finished
 from headend.store.migrate import migrate
+from headend.times import utc_now
 from headend.vault import KEK_VARIABLE
 from profiles.errors import StoreError
 

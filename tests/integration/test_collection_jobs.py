@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from collecting import Town, WatchedMeter, town
 
-from headend import daemon
 from headend.collection import collector as collecting
 from headend.collection import jobs as engine_of_jobs
 from headend.collection.planning import Wanted
+from headend.engine import Engine
 from profiles.loader import load_meter_type
 from profiles.meter_type import Profile
 from simulators.association import Connection
@@ -35,7 +35,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def working(engine: daemon.Engine) -> AsyncIterator[None]:
+async def working(engine: Engine) -> AsyncIterator[None]:
     work = asyncio.create_task(engine.jobs.work(segments_at_once=2, reserved=1))
     try:
         yield
