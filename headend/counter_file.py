@@ -80,7 +80,7 @@ class CounterFile:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_file(self.path)
             with open(self._beside("lock"), "a") as lock:
-                _lock(lock.fileno(), self.path)
+                lock_file(lock.fileno(), f"the counter file {self.path}")
                 content = self.path.read_bytes() if self.path.exists() else b""
                 state = _parse(content, self.path)
                 yield state
@@ -115,7 +115,8 @@ def _fingerprint(key: Key) -> str:
     return hashlib.sha256(b"headend counter of key " + key.octets).hexdigest()[:24]
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def lock_file(descriptor: int, named: str) -> None:
+    """Lock for this process alone; SettingsError where another one holds it for too long."""
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
@@ -124,7 +125,7 @@ def _lock(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise SettingsError(
-                    f"the counter file {path} is held by another program", remedy="wait for the other read to end"
+                    f"{named} is held by another program", remedy="wait for the other one to end"
                 ) from None
             time.sleep(0.02)
 

@@ -12,7 +12,7 @@ import getpass
 import os
 import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -64,6 +64,8 @@ class KeySources:
     given: Mapping[str, str] = field(default_factory=dict, repr=False)
     ask: bool = False
     """Ask on the terminal for what is missing."""
+    saved: Callable[[], Mapping[str, str]] | None = None
+    """Gives the keys that are kept under the meter's name (book, vault), as a key file has them."""
 
     def meter_type(self, address: Address) -> str | None:
         """What the file says of the meter's type, if it is a meter list. SettingsError as `read_key_file`."""
@@ -84,19 +86,26 @@ def needed_keys(kind: Association) -> tuple[str, ...]:
 
 
 def key_texts(sources: KeySources, address: Address, kind: Association) -> dict[str, str]:
-    """Keys by name, as text: from the command line, the key file, the environment, or the terminal; in this order.
+    """Keys by name, as text: from the command line, the key file, what is saved, the environment, or the terminal; in
+    this order. What is saved is only asked for where the association needs keys.
 
     `system_title`, if the file has it, is the meter's.
     """
     texts = {name: os.environ[variable] for name, variable in ENVIRONMENT.items() if os.environ.get(variable)}
+    if sources.saved is not None and needed_keys(kind):
+        texts |= _with_secret(sources.saved(), kind)
     if sources.file is not None:
-        texts |= read_key_file(sources.file, address)
-        if SECRET_NAMES.get(kind.mechanism) in texts:
-            texts["secret"] = texts[SECRET_NAMES[kind.mechanism]]
+        texts |= _with_secret(read_key_file(sources.file, address), kind)
     texts |= {name: key_given(name, text) for name, text in sources.given.items()}
     if sources.ask:
         texts |= {name: _ask(name) for name in needed_keys(kind) if name not in texts}
     return texts
+
+
+def _with_secret(kept: Mapping[str, str], kind: Association) -> dict[str, str]:
+    """Kept keys, and of the kept secrets the one that this association asks for."""
+    name = SECRET_NAMES.get(kind.mechanism, "")
+    return {**kept, "secret": kept[name]} if name in kept else dict(kept)
 
 
 def key_given(name: str, text: str) -> str:

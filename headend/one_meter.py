@@ -45,7 +45,7 @@ class OneMeter:
 
 def key_sources(options: MeterOptions, target: Target) -> KeySources:
     """Where the keys of this meter are."""
-    return KeySources(options.keys, {**target.keys, **options.given_keys}, options.ask)
+    return KeySources(options.keys, options.given_keys, options.ask, target.saved)
 
 
 @contextlib.asynccontextmanager
@@ -141,7 +141,7 @@ class _Opener:
             kind,
             self.keys,
             Counting(options.counters, accept=options.accept_counter),
-            server_title=options.system_title,
+            server_title=options.system_title or self.target.system_title,
             transcript=self.transcript,
             line_time=self.line_time,
         )

@@ -12,13 +12,14 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
-from drivers.address import Address, parse_address
+from drivers.address import Address
 from drivers.links.transcript import Transcript, write_transcript
 from drivers.reading import association_of
 from drivers.session import Session
 from headend.cli.access_options import MECHANISMS, Access
 from headend.keys import KeySources, key_texts, needed_keys, title_from
 from headend.raw_names import parse_obis
+from headend.reading.target import target_of
 from headend.single_session import Counting, open_single_session
 from headend.times import local_zone
 from profiles.errors import HeadEndError, LinkError, SettingsError
@@ -106,16 +107,18 @@ async def _done(job: Awaitable[T]) -> T:
 
 def way_of(access: Access) -> Way:
     """What the options say; SettingsError where they don't go together or a key is missing and can't be asked for."""
-    address = parse_address(access.address)
+    target = target_of(access.address)
+    type_name = access.meter_type or target.meter_type
     changes: dict[str, Any] = {
         "client": access.client,
         "server": access.server,
         "timeout_s": access.timeout,
     }
-    address = replace(address, **{name: value for name, value in changes.items() if value is not None})
-    meter_type = load_meter_type(access.meter_type) if access.meter_type is not None else _any_meter(access)
-    kind = _association(access, association_of(meter_type, address) if access.meter_type else _any_association(address))
-    sources = KeySources(access.keys, access.given_keys, ask=sys.stdin.isatty() and sys.stderr.isatty())
+    address = replace(target.address, **{name: value for name, value in changes.items() if value is not None})
+    meter_type = load_meter_type(type_name) if type_name is not None else _any_meter(access)
+    kind = _association(access, association_of(meter_type, address) if type_name else _any_association(address))
+    asks = sys.stdin.isatty() and sys.stderr.isatty()
+    sources = KeySources(access.keys, access.given_keys, asks, target.saved)
     keys = key_texts(sources, address, kind)
     for name in access.given_keys:
         if name not in needed_keys(kind):
@@ -130,14 +133,16 @@ def way_of(access: Access) -> Way:
         keys,
         Counting(access.counters, access.counter or 0, access.accept_counter),
         title_from(access.client_title),
-        access.server_title,
-        meter_type.deviation if access.meter_type is not None else "ignore",
+        access.server_title or target.system_title,
+        meter_type.deviation if type_name is not None else "ignore",
+        target.registered,
     )
 
 
 def deviation_of(access: Access) -> Deviation:
     """What the deviation of the meter's date-times means; the standard's sense without a type."""
-    return load_meter_type(access.meter_type).deviation if access.meter_type is not None else "utc-minus-local"
+    type_name = access.meter_type or target_of(access.address).meter_type
+    return load_meter_type(type_name).deviation if type_name is not None else "utc-minus-local"
 
 
 def _association(access: Access, base: Association) -> Association:

@@ -104,7 +104,7 @@ def _way(options: MeterOptions, association: Callable[[MeterType], Association])
         key_texts(sources, target.address, kind),
         Counting(options.counters, accept=options.accept_counter),
         b"",
-        options.system_title,
+        options.system_title or target.system_title,
         meter_type.deviation,
         target.registered,
     )

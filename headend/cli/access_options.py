@@ -78,7 +78,8 @@ class Access:
     address: Annotated[
         str,
         typer.Argument(
-            help="Where the meter is: tcp://host:4059, udp://, hdlc+tcp://, rfc2217://, serial:///dev/ttyUSB0?baud=9600."
+            help="Where the meter is: tcp://host:4059, udp://, hdlc+tcp://, rfc2217://, "
+            "serial:///dev/ttyUSB0?baud=9600; or its name in the book or the registry."
         ),
     ]
     meter_type: Annotated[

@@ -41,7 +41,7 @@ class MeterOptions:
         str,
         typer.Argument(
             help="Where the meter is: tcp://host:4059 (also ?client=48&timeout=20), udp://, hdlc+tcp://, rfc2217://, "
-            "serial:///dev/ttyUSB0?baud=9600 or ?mode=e."
+            "serial:///dev/ttyUSB0?baud=9600 or ?mode=e; or its name in the book or the registry."
         ),
     ]
     meter_type: Annotated[

@@ -1,0 +1,205 @@
+"""`headend book …`: the engineer's own meters, by name, with their keys."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from headend.cli.options import Json, warn_of_keys
+
+if TYPE_CHECKING:
+    from headend.book import Book, SavedMeter
+
+app = typer.Typer(no_args_is_help=True, help="Your own meters by name, their keys locked away.")
+
+_KEY: Final = "32 hex digits (visible to others on this machine), a file, or env:NAME."
+_SECRET: Final = "text (visible to others), hex: and hex digits, @FILE or env:NAME."  # noqa: S105
+
+_KEYS: Final = ("encryption_key", "authentication_key", "master_key")
+_SECRETS: Final = ("lls_secret", "hls_secret")
+
+Name = Annotated[str, typer.Argument(help="What you call the meter; no colon in it.")]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--keys", help="TOML with encryption_key, lls_secret and so on, or a meter list (.csv)."),
+]
+EncryptionKey = Annotated[str | None, typer.Option("--key", "--encryption-key", help=f"Encryption key: {_KEY}")]
+AuthenticationKey = Annotated[str | None, typer.Option("--auth-key", "--authentication-key", help="As above.")]
+MasterKey = Annotated[str | None, typer.Option(help="As above.")]
+LlsSecret = Annotated[str | None, typer.Option(help=f"LLS password: {_SECRET}")]
+HlsSecret = Annotated[str | None, typer.Option(help="HLS secret, likewise.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    address: Annotated[str, typer.Argument(help="tcp://host:4059, serial:///dev/ttyUSB0?baud=9600 and so on.")],
+    meter_type: Annotated[str, typer.Option("--type", help="Its meter type, or a type file.")] = "",
+    serial: Annotated[str, typer.Option(help="Its serial number.")] = "",
+    system_title: Annotated[str, typer.Option(help="Its system title (16 hex digits): refuse any other meter.")] = "",
+    keys: KeyFile = None,
+    encryption_key: EncryptionKey = None,
+    authentication_key: AuthenticationKey = None,
+    master_key: MasterKey = None,
+    lls_secret: LlsSecret = None,
+    hls_secret: HlsSecret = None,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask for keys one by one; Enter leaves one out.")] = False,
+    change: Annotated[bool, typer.Option("--change", help="Change the meter that has this name.")] = False,
+) -> None:
+    """Put a meter into the book. From then on its name stands wherever a command takes an ADDRESS.
+
+    Keys are kept under a key of the system keyring or, where there is none, under a passphrase, which is asked for or
+    stands in HEADEND_BOOK_PASSPHRASE. What is not said stays as it is where the meter is changed. No key is ever shown.
+
+    Example: `headend book add pole-17 'serial:///dev/ttyUSB0?baud=9600' --type is15959-1ph --keys pole-17.toml`
+    """
+    from headend.book import Entry
+
+    found = _keys(address, keys, (encryption_key, authentication_key, master_key), (lls_secret, hls_secret))
+    found |= _asked() if ask else {}
+    title = found.pop("system_title", "")
+    listed_type = found.pop("meter_type", "")
+    _book().keep([Entry(name, address, meter_type or listed_type, serial, system_title or title, found)], change=change)
+    typer.echo(f"{name} is in the book" + (f", with {_words(found)}" if found else ""))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the meters in the book, and which keys it holds of each.
+
+    Example: `headend book list`
+    """
+    meters = list(_book().meters().values())
+    if as_json:
+        typer.echo(json.dumps([_plain(meter) for meter in meters], indent=2, ensure_ascii=False))
+        return
+    if not meters:
+        typer.echo("the book is empty: `headend book add NAME ADDRESS` puts a meter into it")
+        return
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from headend.printing import print_whole
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("name", "address", "type", "serial", "system title", "keys"):
+        table.add_column(heading, no_wrap=True)
+    for one in meters:
+        cells = (one.name, one.address, one.meter_type, one.serial, one.system_title, _words(one.holds))
+        table.add_row(*map(escape, cells))
+    print_whole(table)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show what the book says of one meter; of keys, their names alone.
+
+    Example: `headend book show pole-17`
+    """
+    meter = _meter(_book(), name)
+    if as_json:
+        typer.echo(json.dumps(_plain(meter), indent=2, ensure_ascii=False))
+        return
+    for what, text in (meter.told() | {"keys": _words(meter.holds)}).items():
+        typer.echo(f"{what.replace('_', ' ')}: {text or '-'}")
+
+
+@app.command()
+def rename(name: Name, new_name: Annotated[str, typer.Argument(help="What it is to be called.")]) -> None:
+    """Call a meter otherwise.
+
+    Example: `headend book rename pole-17 "pump house"`
+    """
+    _book().rename(name, new_name)
+    typer.echo(f"{name} is {new_name} now")
+
+
+@app.command()
+def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
+    """Take a meter and its keys out of the book.
+
+    Example: `headend book remove pole-17`
+    """
+    from profiles.errors import SettingsError
+
+    book = _book()
+    meter = _meter(book, name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SettingsError("there is no terminal to confirm this at", remedy="add --yes")
+        typer.confirm(f"forget {name} ({_words(meter.holds) or 'no keys'})?", err=True, abort=True)
+    book.remove(name)
+    typer.echo(f"{name} is no longer in the book")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="Meter list: CSV in UTF-8, the first line names the columns.")],
+) -> None:
+    """Take a meter list, keys included, into the book: all of it or, with any fault in it, nothing.
+
+    The columns are those of `headend meters import`; a book needs name and address alone. Meters that are in the book
+    are changed where a cell says something.
+
+    Example: `headend book import meters.csv`
+    """
+    from headend.book_list import read_list
+
+    entries = read_list(file)
+    kept = _book().keep(entries, change=True)
+    typer.echo(f"{kept} of {len(entries)} meters new or changed")
+
+
+def _book() -> Book:
+    from headend.book import Book, default_book
+
+    return Book(default_book())
+
+
+def _meter(book: Book, name: str) -> SavedMeter:
+    from profiles.errors import SettingsError
+
+    found = book.meters().get(name)
+    if found is None:
+        raise SettingsError(f"there is no {name!r} in the book", remedy="`headend book list` lists it")
+    return found
+
+
+def _keys(
+    address: str, file: Path | None, keys: tuple[str | None, ...], secrets: tuple[str | None, ...]
+) -> dict[str, str]:
+    """The keys that options and file give, by name; system title and meter type too, where the file has them."""
+    from drivers.address import parse_address
+    from headend.keys import key_given, read_key_file
+
+    found = {} if file is None else read_key_file(file, parse_address(address))
+    given = [(name, name, text) for name, text in zip(_KEYS, keys, strict=True)]
+    given += [(name, "secret", text) for name, text in zip(_SECRETS, secrets, strict=True)]
+    for name, kind, text in given:
+        if text is not None:
+            warn_of_keys({kind: text})
+            found[name] = key_given(kind, text)
+    return found
+
+
+def _asked() -> dict[str, str]:
+    """The keys that are typed, unseen, at a terminal."""
+    from headend.book_lock import ask_unseen
+
+    names = ("encryption_key", "authentication_key", *_SECRETS)
+    typed = {name: ask_unseen(f"{name.replace('_', ' ')} (Enter: none)", "name --keys FILE") for name in names}
+    return {name: text for name, text in typed.items() if text}
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in sorted(names))
+
+
+def _plain(meter: SavedMeter) -> dict[str, object]:
+    return {name: text or None for name, text in meter.told().items()} | {"keys": list(meter.holds)}
