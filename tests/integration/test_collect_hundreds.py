@@ -46,9 +46,7 @@ def open_files() -> int:
 
 
 @pytest.mark.timeout(300)
-async def test_hundreds_of_meters_of_which_a_tenth_is_dead(
-    timescale_dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hundreds_of_meters_of_which_a_tenth_is_dead(timescale_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits leave room for a machine that does other things."""
     monkeypatch.setattr(database, "WAIT_FOR_CONNECTION_S", 120.0)
     assert raise_file_limit(3 * METERS) == 3 * METERS
