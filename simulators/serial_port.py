@@ -35,7 +35,7 @@ _SIGN_ON: Final = re.compile(rb"/\?[0-9A-Za-z ]{0,32}!\r\n")
 _LONGEST: Final = 64
 """Octets of a line before the sign-on; longer ones are noise."""
 _READ: Final = 1024
-_LAST_WORDS_S: Final = 0.1
+_LAST_WORDS_S: Final = 0.03
 """What the end of a data link takes to be said at the old speed."""
 
 log = structlog.get_logger(__name__)

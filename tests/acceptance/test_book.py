@@ -18,7 +18,7 @@ def test_a_meter_is_read_by_its_name_with_the_keys_of_the_book(terminal: Termina
     assert added.startswith("pole-17 is in the book, with authentication key, encryption key, ")
     found = json.loads(terminal.run("get", "pole-17", "data", "0.0.96.1.0.255", "2", "--json", **PASSPHRASE).stdout)
     assert found["data"]["value"] == row["serial"]
-    terminal.run("book", "rename", "pole-17", "pump")
+    terminal.run("book", "rename", "pole-17", "pump", **PASSPHRASE)
     rows = terminal.run("read", "pump", "block-load", "--last", "2h", "--csv", **PASSPHRASE).stdout
     assert len(rows.splitlines()) > 4
     by_setting = ("objects", "pump", "--client", "48", "--json")

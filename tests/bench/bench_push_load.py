@@ -120,8 +120,9 @@ async def test_half_load_and_a_burst(timescale_dsn: str, tmp_path: Path) -> None
         _, took = await load.send(count, BURST_S)
         grown = (load.most_kib - before) / 1024
         print(
-            f"burst: {count} pushes, {3 * BURST_S:g} s of that load, in {BURST_S:g} s: all durable"
-            f" {took - BURST_S:.1f} s after the last was due; at most {load.most_waiting} pushes and {load.most_held} rows"
+            f"burst: {count} pushes, {3 * BURST_S:g} s of that load, in {BURST_S:g} s:"
+            f" all durable {took - BURST_S:.1f} s after the last was due;"
+            f" at most {load.most_waiting} pushes and {load.most_held} rows"
             f" waited, memory grew by {grown:.0f} MiB"
         )
     async with await connect(timescale_dsn) as connection:

@@ -104,11 +104,11 @@ def account(times: Sequence[datetime], samples: Sequence[dict[str, float]], daem
     return f"""# Soak
 
 One daemon for {minutes:.0f} minutes on {times[0]:%Y-%m-%d} from {times[0]:%H:%M} UTC, by
-`make soak MINUTES={MINUTES:g}`, on {os.cpu_count()} cores that it shared with the meters, the database and whatever else
-ran there. {METERS} simulated meters with a day to catch up on, each asked every minute for blocks, events and
-instantaneous values, and pushing every minute and every quarter of an hour. A fifth of them answers late, others reset
-connections, cut them off in the middle of a block or refuse associations; in the first third the database was stopped
-for {AWAY_S:.0f} seconds.
+`make soak MINUTES={MINUTES:g}`, on {os.cpu_count()} cores that it shared with the meters, the database and
+whatever else ran there. {METERS} simulated meters with a day to catch up on, each asked every minute for blocks, events
+and instantaneous values, and pushing every minute and every quarter of an hour. A fifth of them answers late, others
+reset connections, cut them off in the middle of a block or refuse associations; in the first third the database was
+stopped for {AWAY_S:.0f} seconds.
 
 | | most | level in the second third | in the last third | |
 |---|---|---|---|---|
