@@ -26,6 +26,8 @@ BAUDS: Final = {b"0": 300, b"1": 600, b"2": 1200, b"3": 2400, b"4": 4800, b"5": 
 """By the letter in an identification (IEC 62056-21, 6.3.14, item 13 c)."""
 REACTION_S: Final = 1.5
 """The longest that a meter may take to react (IEC 62056-21, 6.5.3)."""
+SIGN_ON_S: Final = 3.0
+"""How long one sign-on is waited for at least before the next: a meter that just ended a session may miss the first."""
 
 _SIGN_ON: Final = b"/?!\r\n"
 _LONGEST: Final = 128
@@ -65,7 +67,6 @@ def with_parity(text: bytes) -> bytes:
 
 async def open_mode_e(stream: Stream, set_baud: Callable[[int], Awaitable[None]], timeout_s: float) -> Identification:
     """Sign on, on a line at 300 baud, and leave it ready for HDLC. LinkTimeout, ProtocolError."""
-    await stream.send(with_parity(_SIGN_ON))
     identification = decode_identification(await _answer(stream, timeout_s))
     if not identification.hdlc:
         raise ProtocolError(
@@ -82,8 +83,13 @@ async def open_mode_e(stream: Stream, set_baud: Callable[[int], Awaitable[None]]
 
 
 async def _answer(stream: Stream, timeout_s: float) -> bytes:
-    """The line that answers the sign-on; optical heads give back an echo of it first."""
-    octets = await _collect(stream, timeout_s, lambda heard: b"\n" in heard.removeprefix(_SIGN_ON))
+    """The line that answers the sign-on, repeated where nothing does; optical heads give back an echo of it first."""
+    octets, times = b"", max(1, int(timeout_s / SIGN_ON_S))
+    for _ in range(times):
+        await stream.send(with_parity(_SIGN_ON))
+        octets = await _collect(stream, timeout_s / times, lambda heard: b"\n" in heard.removeprefix(_SIGN_ON))
+        if octets.removeprefix(_SIGN_ON):
+            break
     line, end, _ = octets.removeprefix(_SIGN_ON).partition(b"\n")
     if not end:
         raise LinkTimeout(

@@ -28,7 +28,7 @@ POLE = Entry(
     "is15959-1ph",
     "00000017",
     "534d410000000017",
-    {"encryption_key": KEY, "lls_secret": "abc", "hls_secret": "hex:0011"},
+    {"encryption_key": KEY, "lls_secret": "pole password", "hls_secret": "hex:0011"},
 )
 
 
@@ -63,7 +63,7 @@ def test_the_file_is_its_owners_alone_and_holds_no_key_in_clear(book: Book) -> N
     content = book.path.read_text()
     assert book.path.stat().st_mode & 0o777 == 0o600
     assert book.path.parent.stat().st_mode & 0o777 == 0o700
-    for secret in (KEY, KEY.upper(), "abc", PASSPHRASE, b"abc".hex()):
+    for secret in (KEY, KEY.upper(), "pole password", PASSPHRASE, b"pole password".hex()):
         assert secret not in content
     assert KEY not in repr(book.meters()) + repr(POLE)
 
@@ -246,12 +246,12 @@ def test_the_book_wins_over_the_environment_and_loses_to_the_key_file(
     address = parse_address(POLE.address)
     meter = book.meters()["pole-17"]
     texts = key_texts(KeySources(saved=meter.keys), address, associations["meter_reader"])
-    assert (texts["encryption_key"], texts["secret"]) == (KEY, "abc")
+    assert (texts["encryption_key"], texts["secret"]) == (KEY, "pole password")
     assert key_texts(KeySources(saved=meter.keys), address, associations["utility_setting"])["secret"] == "hex:0011"
     file = tmp_path / "keys.toml"
     file.write_text(f'encryption_key = "{OTHER_KEY}"\n')
     texts = key_texts(KeySources(file, saved=meter.keys), address, associations["meter_reader"])
-    assert (texts["encryption_key"], texts["secret"]) == (OTHER_KEY, "abc")
+    assert (texts["encryption_key"], texts["secret"]) == (OTHER_KEY, "pole password")
 
 
 def test_an_association_without_keys_does_not_open_the_book(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
