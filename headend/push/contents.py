@@ -45,6 +45,7 @@ from profiles.push_readings import Reading, push_readings
 PUSH_SETUP: Final = 40
 CLOCK: Final = 8
 NOT_UNDERSTOOD: Final = "a push that was not understood"
+NO_SCALERS: Final = "a block of a meter whose scalers no visit has read yet"
 EVENT_NOTIFICATION: Final = "event_notification"
 """The profile under which attributes are kept that a meter sends by themselves."""
 
@@ -144,6 +145,9 @@ class _Contents:
         self, push: Push, profile: Profile, stamp: bytes, values: Sequence[tuple[int, Reading]], octets: bytes
     ) -> None:
         meter = self._meter
+        if (push.scalers_of or push.name) not in meter.scalers and any(_lacks_scaler(reading) for _, reading in values):
+            self.suspect(NO_SCALERS, octets, stamp)  # still owed: it comes with the first visit
+            return
         layout = meter.layouts.get(profile.name)
         period = layout.capture_period_s if layout is not None else 0
         block = Block(stamp, [reading for _, reading in values], profile, period or meter.interval_s)
@@ -178,7 +182,7 @@ class _Contents:
             of[key] = value
             if reading.unit is not None and isinstance(value, Decimal):
                 units[key] = reading.unit
-            if reading.number is None and isinstance(value, Decimal) and _is_scaled(reading.attribute):
+            if isinstance(value, Decimal) and _lacks_scaler(reading):
                 quality |= int(Quality.SCALER_ASSUMED)
         ts = self._moment(stamp)
         if ts is None and stamp:
@@ -310,8 +314,11 @@ def _key(reading: Reading, place: int) -> str:
     return f"?/{place}" if reading.obis is None else f"?/{reading.obis}/2"
 
 
-def _is_scaled(attribute: AttributeRef | None) -> bool:
-    return attribute is not None and attribute.class_id in REGISTER_CLASSES and attribute.attribute == 2
+def _lacks_scaler(reading: Reading) -> bool:
+    """Whether it is a register's value that nobody can scale."""
+    attribute = reading.attribute
+    is_scaled = attribute is not None and attribute.class_id in REGISTER_CLASSES and attribute.attribute == 2
+    return is_scaled and reading.number is None and reading.value is not None
 
 
 def _text(octets: bytes) -> str:

@@ -17,7 +17,7 @@ from drivers.push.opening import Cover, Replay
 from drivers.reading import Layout
 from headend.push.allowance import Allowance
 from headend.push.blocks import Block, Cell, looked_closer, ordinary
-from headend.push.contents import NOT_UNDERSTOOD, Content, content_of
+from headend.push.contents import NO_SCALERS, NOT_UNDERSTOOD, Content, content_of
 from headend.push.meters import KnownMeter
 from headend.store.finished import PushCounter, StatusWord
 from headend.store.rows import Source, microseconds
@@ -116,6 +116,18 @@ def test_a_block_is_the_interval_that_had_ended_when_the_push_was_made() -> None
     assert item.batch.quality.tolist() == [0]
     on_time = content(block(datetime(2026, 1, 3, 6, 0, tzinfo=UTC), *cells)).finished.readings[0].batch
     assert on_time.start.tolist() == item.batch.start.tolist()
+
+
+def test_a_block_before_the_first_visit_is_kept_as_it_came_and_no_scale_is_invented_for_it() -> None:
+    cells = [axdr.uint16(2301), *map(axdr.uint32, (120, 130, 0, 0)), axdr.uint16(15), axdr.null()]
+    notification = block(NOW, *cells)
+    (item,) = content(notification, meter(layouts={})).finished.readings
+    assert len(item.batch.start) == 0
+    (suspect,) = item.batch.suspects
+    assert (suspect.reason, suspect.raw) == (NO_SCALERS, notification.data)
+    nothing_to_scale = block(NOW, *[axdr.null()] * 7)
+    (item,) = content(nothing_to_scale, meter(layouts={})).finished.readings
+    assert len(item.batch.start) == 1
 
 
 def test_what_nothing_proves_is_marked_and_has_no_counter() -> None:
