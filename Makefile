@@ -18,7 +18,7 @@ demo: .venv/.made ## Collect two days from 200 simulated meters into a database 
 	@$(BIN)/headend demo $(ARGS)
 
 test: .venv/.made ## Run all tests against the real services (ARGS="tests/unit -k ...", WORKERS=4)
-	@$(BIN)/pytest -n $(WORKERS) --ignore=tests/bench $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/bench $(ARGS)
 
 test-community: .venv/.made ## Test what only TimescaleDB's Community edition does, in a database made for it on the server DSN="..."
 	@HEADEND_COMMUNITY_DSN='$(DSN)' $(BIN)/pytest tests/community/community.py $(ARGS)

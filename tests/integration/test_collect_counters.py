@@ -177,7 +177,9 @@ async def test_a_killed_daemon_uses_no_counter_again_and_stores_every_interval_o
                 await asyncio.sleep(0.02)
         assert await run(None) == 0
         owed = await place.ask(
-            "SELECT * FROM completeness(now() - interval '2 days', date_bin('15 min', now(), 'epoch'))"
+            "SELECT * FROM completeness(%s, date_bin('15 min', %s::timestamptz, 'epoch'))",
+            place.now - timedelta(days=2),
+            place.now,
         )
         assert [(row["meters"], row["due"] - row["stored"]) for row in owed] == [(24, 0)]
 

@@ -53,16 +53,14 @@ def write_number(dsn: str) -> None:
         connection.execute("INSERT INTO written VALUES (7)")
 
 
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+
+
 @pytest.fixture
 def environment(service_folder: Path) -> Iterator[dict[str, str]]:
     environment = {"TSDB_DATA": str(service_folder), "TSDB_SHARED_BUFFERS": "32MB"}
     yield environment
     assert script("stop", environment).returncode == 0
-
-
-@pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
-def test_every_commit_is_durable(empty_dsn: str, name: str) -> None:
-    assert setting(empty_dsn, name) == "on"
 
 
 def test_timescaledb_is_the_apache_edition(empty_timescale_dsn: str) -> None:
@@ -102,6 +100,7 @@ def test_a_killed_timescaledb_comes_back_with_every_committed_row(
     environment: dict[str, str], service_folder: Path
 ) -> None:
     dsn = script("start", environment).stdout.strip()
+    assert [setting(dsn, name) for name in DURABLE] == ["on"] * 3
     write_number(dsn)
     kill_server(service_folder / "cluster")
     again = script("start", environment)
@@ -154,7 +153,7 @@ def test_the_last_user_of_the_embedded_postgresql_stops_it(service_folder: Path)
     dsn = first.start()
     assert second.start() == dsn
     first.stop()
-    assert setting(dsn, "fsync") == "on"
+    assert [setting(dsn, name) for name in DURABLE] == ["on"] * 3
     second.stop()
     with pytest.raises(psycopg.OperationalError, match="refused"):
         psycopg.connect(dsn)

@@ -19,7 +19,7 @@ import pytest
 
 from drivers.dlms import axdr
 from drivers.reading import LoadPart
-from headend.reading.explaining import EXPLANATIONS, explanation, symptom, usual_language
+from headend.reading.explaining import EXPLANATIONS, PORT_REMEDIES, explanation, symptom, usual_language
 from headend.reading.from_meter import load_table, text_of
 from headend.reading.output import Form, rendered, to_csv, to_json
 from headend.reading.plots import energy_of, plotted, runs
@@ -320,6 +320,9 @@ KINDS = [
     errors.LinkTimeout("no answer", asked="associate"),
     errors.LinkError("connection refused"),
     errors.LinkError("x is not known"),
+    errors.LinkError("the host refused the connection"),
+    errors.LinkTimeout("no answer to SNRM"),
+    *(errors.LinkError("the port can't be opened", remedy=remedy) for remedy in PORT_REMEDIES),
     errors.LinkError("the meter closed the connection without an answer", asked="associate"),
     errors.ProtocolError("garbage"),
     errors.UnbelievableCounter("far above ours"),
