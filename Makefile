@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 WORKERS ?= 4
 SECONDS ?= 600
-MINUTES ?= 30
+MINUTES ?= 45
 DSN ?=
 TARGETS ?=
 SEED ?=
@@ -35,7 +35,7 @@ bench: .venv/.made ## Measure decoding, sessions and storing (ARGS="-k decode")
 campaigns: .venv/.made ## Run the campaigns in full, which takes hours, into docs/campaigns.md (SEED=..., ARGS="-k killed")
 	@FULL_CAMPAIGNS=1 SEED='$(SEED)' $(BIN)/pytest tests/acceptance/campaigns $(ARGS)
 
-soak: .venv/.made ## Run one daemon for MINUTES=30 with polls, pushes and faults; its curves into docs/soak.svg
+soak: .venv/.made ## Run one daemon for MINUTES=45 with polls, pushes and faults; its curves into docs/soak.svg
 	@MINUTES='$(MINUTES)' $(BIN)/pytest -s tests/soak/soak.py $(ARGS)
 
 fuzz: .venv/.made ## Fuzz the receive paths, SECONDS=600 each (TARGETS="client push ...")

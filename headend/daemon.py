@@ -17,7 +17,7 @@ import structlog
 from headend.engine import Engine, engine
 from headend.meter_types import MeterTypes
 from headend.outages.correlator import correlate
-from headend.push import open_listener
+from headend.push.listener import open_listener
 from headend.registry import mark_silent
 from headend.seeing import systemd
 from headend.seeing.current import CurrentSettings

@@ -26,6 +26,7 @@ from profiles.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "HEADEND_"
 DEFAULT_FILE = Path("/etc/headend/headend.toml")
+FILE_VARIABLE = "HEADEND_CONFIG"
 _PATHS = (
     ("vault", "kek_file"),
     ("database", "folder"),
@@ -291,12 +292,13 @@ class Settings(BaseSettings):
 
 
 def load_settings(file: Path | None) -> Settings:
-    """Settings from `file` (None: the default file if it is there, else defaults) and the environment.
+    """Settings from `file` and the environment. None: the file that HEADEND_CONFIG names, else the usual one, if any.
 
     Relative paths in the file count from the file's own folder. Raises SettingsError.
     """
-    if file is None and DEFAULT_FILE.is_file():
-        file = DEFAULT_FILE
+    if file is None:
+        named = os.environ.get(FILE_VARIABLE)
+        file = Path(named) if named else DEFAULT_FILE if DEFAULT_FILE.is_file() else None
     values: dict[str, Any] = {}
     if file is not None:
         try:

@@ -108,6 +108,7 @@ class Report:
             "failed": dict(self.failed),
             "busy": self.busy,
             "segments_down": self.down,
+            "left_for_later": self.held,
             "seconds": round(self.seconds, 3),
         }
 

@@ -176,6 +176,7 @@ class Jobs:
             busy=report.busy,
             failed=dict(report.failed),
             down=report.down,
+            held=report.held,
             seconds=round(report.seconds, 3),
         )
         return report

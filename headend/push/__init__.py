@@ -11,7 +11,3 @@
 The one rule: a push is confirmed, or acknowledged to the broker, only when it is durable; until then it may be lost,
 and comes again. What is not taken is counted and told.
 """
-
-from headend.push.listener import Listening, open_listener
-
-__all__ = ["Listening", "open_listener"]

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from headend.registry import Meter, find_meter
@@ -22,8 +20,6 @@ from profiles.errors import SettingsError
 from profiles.loader import load_meter_type
 
 T = TypeVar("T")
-
-CONFIG_VARIABLE = "HEADEND_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,7 @@ class Registered:
 
 def registered_meter(name: str) -> Registered | bool:
     """The registered meter of this name or serial number; False: no database is named, True: it has no such meter."""
-    file = os.environ.get(CONFIG_VARIABLE)
-    settings = load_settings(Path(file) if file else None)
+    settings = load_settings(None)
     if not settings.database.dsn:
         return False
 

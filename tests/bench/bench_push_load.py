@@ -22,7 +22,7 @@ from pushing_meters import BEGIN, Pushing, listening, registered, send
 from headend.garbage import look_seldom
 from headend.intake import LIMIT, WRITERS, Intake
 from headend.logs import configure_logs
-from headend.push import Listening
+from headend.push.listener import Listening
 from headend.settings import Push
 from headend.store.batch import Store
 from headend.store.database import connect, edition, open_pool

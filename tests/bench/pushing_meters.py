@@ -20,7 +20,7 @@ from drivers.dlms.wrapper import wrap
 from drivers.reading import Layout
 from headend.intake import Intake, Store
 from headend.meter_types import MeterTypes
-from headend.push import Listening, open_listener
+from headend.push.listener import Listening, open_listener
 from headend.settings import Push
 from headend.spool.spool import open_spool
 from headend.store.database import Pool, connect

@@ -230,7 +230,8 @@ def serial_meter(place: Place) -> Iterator[Terminal]:
 class ModeE:
     """A meter with an optical port: silent until signed on at 300 baud, then HDLC, at its own speed only.
 
-    `repeats`: it repeats the acknowledgement. `coded`: what adds parity, where the client leaves that to the port.
+    `repeats`: it repeats the acknowledgement. `misses`: so many sign-ons before it hears one. `coded`: what adds
+    parity, where the client leaves that to the port.
     """
 
     def __init__(
@@ -239,6 +240,7 @@ class ModeE:
         *,
         identification: bytes = rb"/NRB5\2HC101",
         repeats: bool = True,
+        misses: int = 0,
         coded: Callable[[bytes], bytes] = with_parity,
     ) -> None:
         self._coded = coded
@@ -247,6 +249,7 @@ class ModeE:
         self._hdlc = place.hdlc()
         self._identification = identification
         self._repeats = repeats
+        self.misses = misses
         self._line = b""
         self._signed_on = False
 
@@ -260,6 +263,9 @@ class ModeE:
         self._line += text
         if self._line == b"/?!\r\n":
             self._line = b""
+            if self.misses:
+                self.misses -= 1
+                return b""
             return self._coded(self._identification + b"\r\n")
         if self._line == b"\x06252\r\n":
             self._signed_on = True

@@ -14,7 +14,7 @@ from pushing import NOW
 from headend import intake as intakes
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
-from headend.push import open_listener
+from headend.push.listener import open_listener
 from headend.settings import Push
 from headend.spool.spool import open_spool
 from headend.store.batch import Store

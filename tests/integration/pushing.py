@@ -19,7 +19,7 @@ from drivers.reading import Layout, read_layout, read_push_lists
 from drivers.session import open_session
 from headend.intake import Intake
 from headend.meter_types import MeterTypes
-from headend.push import Listening, open_listener
+from headend.push.listener import Listening, open_listener
 from headend.push.meters import LIST_OF
 from headend.registry import import_meters
 from headend.settings import Push

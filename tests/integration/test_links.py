@@ -70,6 +70,13 @@ async def test_hdlc_after_a_mode_e_sign_on_at_the_meters_speed(repeats: bool) ->
         assert meter.speeds == [300, 9600]
 
 
+async def test_a_mode_e_sign_on_that_the_meter_missed_is_repeated() -> None:
+    place = lines.served()
+    with lines.mode_e_meter(place, misses=1) as meter:
+        await reads_all(place, f"serial://{meter.terminal.path}?mode=e&timeout=6")
+        assert meter.misses == 0
+
+
 async def test_hdlc_on_a_port_lent_by_a_serial_server() -> None:
     place = lines.served()
     with lines.serial_meter(place) as terminal, lines.serial_server(terminal.path) as port:

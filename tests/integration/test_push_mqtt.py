@@ -14,7 +14,7 @@ from brokers import Broker
 from pushing import LAST_BLOCK, Town, town
 
 from drivers.dlms.wrapper import wrap
-from headend.push import Listening
+from headend.push.listener import Listening
 from simulators.push import push
 
 PROCESS = Path(__file__).with_name("push_process.py")

@@ -1,4 +1,4 @@
-"""A daemon that polls and is pushed to for MINUTES (30), while links fail and the database goes away once early on.
+"""A daemon that polls and is pushed to for MINUTES (45), while links fail and the database goes away once early on.
 
 What it shows of itself stays flat, and all is stored in the end.
 
@@ -18,7 +18,8 @@ from campaign import Campaign, Scale, Server
 from curves import CURVES, drawing, level, rise, scraped, values_of
 from terminal import Program, Terminal, free_port
 
-MINUTES = float(os.environ.get("MINUTES") or 30)
+MINUTES = float(os.environ.get("MINUTES") or 45)
+"""A third is to hold as many quarters of an hour as another, so that their levels compare: 45, 90 and so on."""
 METERS, SEGMENTS = 600, 6
 SAMPLE_S = 5.0
 AWAY_S = 30.0

@@ -145,9 +145,20 @@ def test_a_variable_that_holds_a_whole_section_badly_is_refused(monkeypatch: pyt
 
 
 def test_variables_that_are_no_settings_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HEADEND_KEK", "HEADEND_CONFIG", "HEADEND_ENCRYPTION_KEY", "HEADEND_SECRET"):
+    for name in ("HEADEND_KEK", "HEADEND_ENCRYPTION_KEY", "HEADEND_SECRET"):
         monkeypatch.setenv(name, "x")
     assert load_settings(None) == Settings()
+
+
+def test_the_file_that_the_environment_names_is_taken_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "headend.toml"
+    monkeypatch.setenv("HEADEND_CONFIG", str(file))
+    with pytest.raises(SettingsError, match="can't be read"):
+        load_settings(None)
+    file.write_text("[acts]\nper_hour = 2\n")
+    assert load_settings(None).acts.per_hour == 2
 
 
 @pytest.mark.parametrize("content", [b"collection.tick_s = ", b"\xff\xfe", b"a = 1\na = 2"])
