@@ -13,7 +13,7 @@ from terminal import Terminal
 SCALE = Scale.of_environment()
 ACCOUNT = Path(__file__).parents[3] / "docs" / "campaigns.md"
 ROWS: dict[str, list[str]] = {}
-"""Of the account, by campaign: outcome, duration, figures."""
+"""Of the account, by campaign: its name, outcome, day and seed, duration, figures."""
 
 
 def pytest_report_header() -> str:
@@ -28,29 +28,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    name = report.nodeid.rpartition("::test_")[2].replace("_", " ")
     if report.when == "call":
-        name = report.nodeid.rpartition("::test_")[2].replace("_", " ")
-        ROWS[report.nodeid] = [name, report.outcome, f"{report.duration:.0f} s"]
-    elif report.when == "teardown" and report.nodeid in ROWS:
-        ROWS[report.nodeid].append("; ".join(f"{name}: {figure}" for name, figure in report.user_properties))
+        when = f"{datetime.now(UTC):%Y-%m-%d}, {SCALE.seed}"
+        ROWS[name] = [name, report.outcome, when, f"{report.duration:.0f} s"]
+    elif report.when == "teardown" and name in ROWS:
+        ROWS[name].append("; ".join(f"{figure}: {value}" for figure, value in report.user_properties))
 
 
 def pytest_sessionfinish() -> None:
-    """Write what a full run showed."""
+    """Write what a full run showed; what it did not run stands as it stood."""
     if not (SCALE.full and ROWS):
         return
+    stood = ACCOUNT.read_text().partition("|---|")[2].splitlines()[1:] if ACCOUNT.exists() else []
+    rows = {line.removeprefix("| ").split(" | ")[0]: line for line in stood}
+    rows |= {name: "| " + " | ".join(row) + " |" for name, row in ROWS.items()}
     lines = [
         "# Campaigns",
         "",
         "The head-end against what may befall it, with real daemons, a durable TimescaleDB and simulated meters behind",
         "real sockets. Each campaign ends with the same check: every interval stored once with the value that the",
         "meter must have given, nothing owed, `headend gaps --verify` in agreement, no invocation counter seen twice.",
+        "Run by `make campaigns SEED=...`.",
         "",
-        f"Run on {datetime.now(UTC):%Y-%m-%d} by `make campaigns SEED={SCALE.seed}`.",
-        "",
-        "| Campaign | Outcome | Took | Figures |",
-        "|---|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in ROWS.values()),
+        "| Campaign | Outcome | On, seed | Took | Figures |",
+        "|---|---|---|---|---|",
+        *(rows[name] for name in sorted(rows)),
     ]
     ACCOUNT.write_text("\n".join(lines) + "\n")
 
