@@ -17,7 +17,7 @@ from drivers.reading import Identity, Reader, association_of, identify
 from drivers.session import Session
 from headend.cli.meter_options import MeterOptions
 from headend.keys import KeySources, key_texts
-from headend.reading.lasting import LastingSession, lasting_session
+from headend.reading.lasting import Heard, LastingSession, lasting_session
 from headend.reading.target import Target, target_of
 from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
@@ -49,11 +49,13 @@ def key_sources(options: MeterOptions, target: Target) -> KeySources:
 
 
 @contextlib.asynccontextmanager
-async def one_meter(options: MeterOptions, telling: Telling, *, who: bool = True) -> AsyncIterator[OneMeter]:
+async def one_meter(
+    options: MeterOptions, telling: Telling, *, who: bool = True, heard: Heard | None = None
+) -> AsyncIterator[OneMeter]:
     """Open a session with the meter, find its type, and release it on the way out.
 
-    `who`: ask who it is even where its type is known. Raises HeadEndError, also of what is done in the session, with
-    the meter named.
+    `who`: ask who it is even where its type is known. `heard` is told every answer to a GET. Raises HeadEndError,
+    also of what is done in the session, with the meter named.
     """
     target = target_of(options.address)
     try:
@@ -61,7 +63,8 @@ async def one_meter(options: MeterOptions, telling: Telling, *, who: bool = True
             sources = key_sources(options, target)
             type_name = options.meter_type or target.meter_type or sources.meter_type(target.address)
             with _guessing(guessed=type_name is None):
-                async with _opened(options, target, sources, type_name, telling, transcript, who=who) as meter:
+                opened = _opened(options, target, sources, type_name, telling, transcript, who=who, heard=heard)
+                async with opened as meter:
                     yield meter
     except HeadEndError as error:
         raise error.at(meter=str(target.address)) from None
@@ -88,6 +91,7 @@ async def _opened(
     transcript: Transcript | None,
     *,
     who: bool,
+    heard: Heard | None,
 ) -> AsyncIterator[OneMeter]:
     meter_type = load_meter_type(type_name or PRESUMED_TYPE)
     kind = association_of(meter_type, target.address)
@@ -95,7 +99,7 @@ async def _opened(
     keys = key_texts(sources, target.address, kind)
     opener = _Opener(options, target, meter_type, kind, keys, transcript, line_time)
     telling.say(f"calling {target.address} as client {kind.client_sap}, {kind.name.replace('_', ' ')}")
-    async with lasting_session(opener, telling) as session:
+    async with lasting_session(opener, telling, heard) as session:
         identity = None
         if options.meter_type is None or who:
             identity = await _identify(session, type_name, telling)

@@ -5,7 +5,7 @@ The one rule: what the present period has counted so far is no bill. Its row, wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
@@ -28,17 +28,26 @@ async def read_billing(buffer: Buffer, periods: int | None = None) -> AsyncItera
         newest = True
         async for rows in parts:
             if newest and len(rows):
-                rows.quality[-1] |= Quality.PARTIAL
+                mark_running([rows], newest_last=True)
                 newest = False
             yield rows
     else:
         found = [rows async for rows in parts]
-        _mark_latest([rows for rows in found if len(rows)])
+        mark_running(found, newest_last=False)
         for rows in found:
             yield rows
 
 
-def _mark_latest(parts: list[ProfileRows]) -> None:
+def mark_running(parts: Sequence[ProfileRows], *, newest_last: bool) -> None:
+    """Mark the row of the present period in parts, of which the newest comes first, as PARTIAL."""
+    filled = [rows for rows in parts if len(rows)]
+    if not newest_last:
+        _mark_latest(filled)
+    elif filled:
+        filled[0].quality[-1] |= Quality.PARTIAL
+
+
+def _mark_latest(parts: Sequence[ProfileRows]) -> None:
     """The latest of all; where no row has a date, every one, since none can be told to be closed."""
     dates = [np.zeros(len(rows), np.int64) if rows.stamp is None else rows.columns[rows.stamp].values for rows in parts]
     latest = max((int(of_part.max()) for of_part in dates), default=0)

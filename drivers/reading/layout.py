@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from drivers.dlms import axdr
 from drivers.dlms.profile_buffer import decode_capture_objects, decode_scaler_unit, decode_scalers
-from drivers.session import Session
 from profiles.errors import AccessDenied, ProtocolError, SettingsError
 from profiles.meter_type import LOAD_KINDS, REGISTER_CLASSES, VALUE, Profile
 from profiles.objects import AttributeRef, CaptureObject, Obis, ScalerUnit
@@ -32,6 +31,13 @@ _SCALER_UNIT: Final = {3: 3, 4: 3, _DEMAND_REGISTER: 4}
 _LAST_AVERAGE: Final = 3
 
 Scalers = Mapping[tuple[int, Obis, int], ScalerUnit]
+
+
+class Answering(Protocol):
+    """Who answers a GET: a session, or what was kept of one."""
+
+    async def get(self, attribute: AttributeRef, selection: bytes | None = None) -> bytes:
+        """The A-XDR octets of one attribute. AccessDenied where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ def is_value(captured: CaptureObject) -> bool:
     return (captured.attribute == VALUE or averages) and not captured.data_index
 
 
-async def read_layout(session: Session, profile: Profile) -> Layout:
+async def read_layout(session: Answering, profile: Profile) -> Layout:
     """Capture objects, scalers and, of a load profile, the period: two GETs, three for a load profile or scalers in a
     profile, four for both; one more for each register where no profile has its scaler.
 
@@ -87,7 +93,7 @@ async def read_layout(session: Session, profile: Profile) -> Layout:
     return Layout(captured, await _read_scalers(session, profile, captured), period_s)
 
 
-async def _read_period(session: Session, profile: Profile) -> int:
+async def _read_period(session: Answering, profile: Profile) -> int:
     period = axdr.decode(await session.get(AttributeRef(PROFILE_GENERIC, profile.obis, CAPTURE_PERIOD)))
     if isinstance(period, bool) or not isinstance(period, int):
         raise ProtocolError("the capture period is no number of seconds", asked=f"get {profile.obis}")
@@ -99,7 +105,7 @@ async def _read_period(session: Session, profile: Profile) -> int:
 
 
 async def _read_scalers(
-    session: Session, profile: Profile, captured: tuple[CaptureObject, ...]
+    session: Answering, profile: Profile, captured: tuple[CaptureObject, ...]
 ) -> dict[tuple[int, Obis, int], ScalerUnit]:
     if profile.scaler_obis is None:
         return await _read_register_scalers(session, captured)
@@ -116,7 +122,7 @@ async def _read_scalers(
 
 
 async def _read_register_scalers(
-    session: Session, captured: tuple[CaptureObject, ...]
+    session: Answering, captured: tuple[CaptureObject, ...]
 ) -> dict[tuple[int, Obis, int], ScalerUnit]:
     """Those of the registers themselves; of one that may not be read alone there is none."""
     scalers: dict[tuple[int, Obis, int], ScalerUnit] = {}

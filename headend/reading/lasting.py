@@ -19,6 +19,8 @@ from profiles.objects import AttributeRef
 
 Opener = Callable[[int | None], AbstractAsyncContextManager[Session]]
 """Opens a session; the longest APDU to offer, None for what the type says. Called again after each break."""
+Heard = Callable[[AttributeRef, bytes | None, bytes], None]
+"""Is told each answer to a GET: the attribute, the selection, the A-XDR octets."""
 
 PATIENCE: Final = 6
 """Breaks in a row, with nothing read in between, after which the link is given up."""
@@ -30,12 +32,15 @@ SMALLEST_PDU: Final = 256
 class LastingSession(Session):
     """A session whose GET goes on over broken links. Its other services are those of the session that is open now."""
 
-    def __init__(self, opener: Opener, opened: Session, stack: AsyncExitStack, telling: Telling) -> None:
+    def __init__(
+        self, opener: Opener, opened: Session, stack: AsyncExitStack, telling: Telling, heard: Heard | None = None
+    ) -> None:
         super().__init__(opened.link, opened.association)
         self._opener = opener
         self._opened: Session | None = opened
         self._stack = stack
         self._telling = telling
+        self._heard = heard
         self._once = False
         self._max_pdu: int | None = None
         self.breaks = 0
@@ -68,6 +73,8 @@ class LastingSession(Session):
             else:
                 self.breaks = 0
                 self.link = session.link
+                if self._heard is not None:
+                    self._heard(attribute, selection, answer)
                 return answer
 
     async def _broke(self, error: HeadEndError) -> None:
@@ -98,11 +105,13 @@ class LastingSession(Session):
 
 
 @contextlib.asynccontextmanager
-async def lasting_session(opener: Opener, telling: Telling) -> AsyncIterator[LastingSession]:
+async def lasting_session(
+    opener: Opener, telling: Telling, heard: Heard | None = None
+) -> AsyncIterator[LastingSession]:
     """Open a session, and open it again as often as it takes. The first time, whatever `opener` raises is raised."""
     stack = AsyncExitStack()
     opened = await stack.enter_async_context(opener(None))
-    session = LastingSession(opener, opened, stack, telling)
+    session = LastingSession(opener, opened, stack, telling, heard)
     try:
         yield session
     finally:
