@@ -58,11 +58,10 @@ async def engine_of(
 def database_cpu() -> float:
     """Seconds of all of PostgreSQL's processes on this machine, whatever their database; ended ones count as well."""
     ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            name, _, rest = stat.read_text().rpartition(")")
-            if "(postgres" in name:
-                ticks += sum(map(int, rest.split()[11:15]))
+            if b"postgres" in (process / "cmdline").read_bytes():  # a loader of libraries may have started it
+                ticks += sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
