@@ -43,6 +43,9 @@ def read(
         Path | None, typer.Option("--out", help="Write to this file; .json, .csv and .parquet say the form.")
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML report to hand over, too.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Keep all that was said in this new file, for the office.")
+    ] = None,
 ) -> None:
     """Read one meter, and show or write what it said.
 
@@ -52,6 +55,8 @@ def read(
     Example: `headend read tcp://127.0.0.1:4059 block-load --last 7d --keys meter.toml --plot`
 
     Example: `headend read 'serial:///dev/ttyUSB0?mode=e' all --keys meter.toml --report meter.html`
+
+    Example: `headend read tcp://127.0.0.1:4059 all --keys meter.toml --save pole-17.session` (`headend open` shows it)
     """
     from headend.reading.command import Outputs, form_of, read_and_give
     from headend.reading.span import Span
@@ -60,5 +65,5 @@ def read(
     if log is not None and what is not What.EVENTS:
         raise typer.BadParameter("only events have logs to choose from")
     form = form_of({"json": as_json, "csv": as_csv, "parquet": as_parquet}, out)
-    wanted = SingleRead(options, what.value, Span(start, end, last), log)
+    wanted = SingleRead(options, what.value, Span(start, end, last), log, save)
     read_and_give(wanted, Outputs(form, out, report, plot=plot))

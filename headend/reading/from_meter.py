@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from drivers.dlms import axdr
 from drivers.reading import EventRows, LoadPart, ProfileRows, ValueColumn
 from drivers.reading.values import captured_name
-from headend.reading.tables import Cell, Column, Table, plain, quality_marks, unique_keys
+from headend.reading.tables import Cell, Column, Table, plain, quality_marks, unique_keys, visible
 from profiles.channels import CHANNELS, COLUMNS
 from profiles.intervals import Extra
 from profiles.objects import AttributeRef, Obis
@@ -164,7 +164,9 @@ def text_of(value: axdr.Value) -> Cell:
         return value.bits
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or isinstance(value, int | float | str):
+    if isinstance(value, str):
+        return visible(value)
+    if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, axdr.Delta):
         return str(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -56,19 +56,26 @@ class Asked:
         return ZoneInfo(self.reader.meter_type.zone)
 
 
-async def read_pieces(asked: Asked, what: str) -> tuple[list[Table], list[str]]:
-    """One kind, or of `all` what the meter has and gives; with what is missing, a sentence each."""
+@dataclass(slots=True)
+class Found:
+    """What is read so far; of what is missing, a sentence each."""
+
+    tables: list[Table] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+async def read_pieces(asked: Asked, what: str, found: Found) -> None:
+    """One kind, or of `all` what the meter has and gives, into `found`."""
     if what != EVERYTHING:
-        return [await PIECES[what](asked)], []
-    tables, missing = [], []
+        found.tables.append(await PIECES[what](asked))
+        return
     for name, piece in PIECES.items():
         try:
-            tables.append(await piece(asked))
+            found.tables.append(await piece(asked))
         except (AccessDenied, SettingsError) as error:
             if error.retry:
                 raise
-            missing.append(f"{name}: {error.message}")
-    return tables, missing
+            found.missing.append(f"{name}: {error.message}")
 
 
 # --- what is read whole ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ and local to the meter, None is what the meter did not say. How it looks is deci
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,6 +21,9 @@ _WIDE: Final = 14
 """Columns that no screen holds."""
 _FEW: Final = 14
 """Rows that a screen holds as columns."""
+
+UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of a line: in a terminal they do what nobody asked for."""
 
 Cell = datetime | Decimal | int | float | str | None
 
@@ -141,6 +145,11 @@ def quality_marks(bits: int) -> tuple[str, ...]:
 def plain(value: Decimal) -> Decimal:
     """Without the zeros at its end, and whole where it is."""
     return Decimal(int(value)) if value == value.to_integral_value() else value.normalize(_EXACT)
+
+
+def visible(text: str) -> str:
+    """A text that somebody else wrote, with U+FFFD for each character that shows as nothing."""
+    return UNSEEN.sub("\ufffd", text)
 
 
 def unique_keys(names: Sequence[str]) -> list[str]:

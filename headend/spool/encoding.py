@@ -33,6 +33,8 @@ VERSION: Final = 1
 LARGEST: Final = 64 << 20
 """Octets of one entry, inflated; more is no entry of ours."""
 _HEAD: Final = 5
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What comes of trying to read what was not written here."""
 
 T = TypeVar("T")
 
@@ -56,12 +58,30 @@ def decode(octets: bytes, kind: type[T]) -> T:
         value: T = _value(json.loads(whole[_HEAD:end]), kind, arrays)
         if arrays.at != len(whole):
             raise ValueError("octets are left over")
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, zlib.error) as error:
+    except (*_UNREADABLE, zlib.error) as error:
         raise SpoolError(
             f"an entry of the spool can't be read: {type(error).__name__}: {error}",
             remedy="`headend spool export` writes it out as it is",
             retry=False,
         ) from error
+    return value
+
+
+def to_plain(value: object) -> Any:
+    """A dataclass without arrays as JSON has it. Raises TypeError for what its hints don't allow."""
+    arrays: list[bytes] = []
+    plain = _plain(value, type(value), arrays)
+    if arrays:
+        raise TypeError(f"{type(value).__name__} has arrays, which JSON has not")
+    return plain
+
+
+def from_plain(plain: Any, kind: type[T]) -> T:
+    """What `to_plain` was given. Raises ValueError for anything else."""
+    try:
+        value: T = _value(plain, kind, _Arrays(b"", 0))
+    except _UNREADABLE as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
     return value
 
 
