@@ -5,7 +5,6 @@ The one rule: what stands on the command line wins over the address, the address
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -17,6 +16,7 @@ from drivers.links.transcript import Transcript, write_transcript
 from drivers.reading import association_of
 from drivers.session import Session
 from headend.cli.access_options import MECHANISMS, Access
+from headend.interrupting import run_with_meter
 from headend.keys import KeySources, key_texts, needed_keys, title_from
 from headend.raw_names import parse_obis
 from headend.reading.target import target_of
@@ -77,7 +77,7 @@ class Meter:
     def run(self, job: Callable[[Session], Awaitable[T]]) -> T:
         """Open a session, do the job in it, close it. Every HeadEndError names the meter."""
         try:
-            return asyncio.run(self._run(job))
+            return run_with_meter(self._run(job))
         except HeadEndError as error:
             if isinstance(error, LinkError) and error.asked == "associate" and _counts_blindly(self.way.kind):
                 error.remedy += "; or our invocation counter is behind the meter's: name its own with --counter-object"

@@ -5,7 +5,6 @@ The one rule: whatever fails on the way becomes a finding, and everything that c
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -23,6 +22,7 @@ from headend.check.reach import reached
 from headend.check.saving import save_type
 from headend.check.text import to_text
 from headend.cli.meter_options import MeterOptions
+from headend.interrupting import run_with_meter
 from headend.keys import KeySources
 from headend.one_meter import PRESUMED_TYPE, key_sources
 from headend.reading.target import Target, target_of
@@ -39,7 +39,7 @@ def check_and_tell(options: MeterOptions, wanted: Wanted, *, as_json: bool) -> i
     """Check the meter and print what was found; the exit code. Raises SettingsError for what can't be begun with."""
     telling = Telling(verbose=options.verbose or (sys.stderr.isatty() and not as_json))
     with write_transcript(options.trace) as transcript:
-        patient = asyncio.run(check(options, wanted, telling, transcript))
+        patient = run_with_meter(check(options, wanted, telling, transcript))
     if as_json:
         print(json.dumps(to_json(patient), indent=2, ensure_ascii=False))  # noqa: T201
     else:

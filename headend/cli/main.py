@@ -67,6 +67,9 @@ def _every_command(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
+    from headend.words import speak, usual_language
+
+    speak(usual_language(os.environ))
     if context.invoked_subcommand not in LOG_NOTHING:
         from headend.logs import configure_logs
 
@@ -109,9 +112,12 @@ app.add_typer(vault.app, name="vault")
 def main() -> None:
     """The console script: errors that we know become one line on stderr and a documented exit code.
 
-    SIGTERM ends any command as Ctrl-C does: sessions are released, and what was started is stopped.
+    SIGTERM and a terminal that is closed end any command as Ctrl-C does: sessions are released, and what was started
+    is stopped.
     """
     signal.signal(signal.SIGTERM, _as_ctrl_c)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, _closed)
     _open_outputs()
     try:
         try:
@@ -143,3 +149,9 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
     """Do what SIGINT does now; a shell's background jobs ignore it, and then it is as if they did not."""
     interrupt = signal.getsignal(signal.SIGINT)
     (interrupt if callable(interrupt) else signal.default_int_handler)(signal.SIGINT, frame)
+
+
+def _closed(number: int, frame: FrameType | None) -> None:
+    """The terminal is gone, which its shell and the system both tell: the second time it means nothing."""
+    signal.signal(number, signal.SIG_IGN)
+    _as_ctrl_c(number, frame)

@@ -34,9 +34,9 @@ def scan(
 
     Example: `headend scan 'serial:///dev/ttyUSB0?baud=9600&physical=16-40'`
     """
-    import asyncio
     import json
 
+    from headend.interrupting import run_with_meter
     from headend.watch.places import places_of
     from headend.watch.scan_printing import as_json as json_of
     from headend.watch.scan_printing import print_scan, scan_bar
@@ -47,7 +47,7 @@ def scan(
     broken_off = False
     try:
         with scan_bar(len(going.places)) as told:
-            asyncio.run(going.run(told))
+            run_with_meter(going.run(told))
     except KeyboardInterrupt:
         broken_off = True
     if as_json:

@@ -28,9 +28,9 @@ def watch(
 
     Example: `headend watch tcp://127.0.0.1:4059 --keys meter.toml --every 2s --values voltage,current`
     """
-    import asyncio
     import sys
 
+    from headend.interrupting import run_with_meter
     from headend.times import parse_span
     from headend.watch.watch_showing import Lines, Said, Showing, moving
     from headend.watch.watching import Watching
@@ -43,7 +43,7 @@ def watch(
 
     def run(showing: Showing) -> None:
         telling = Said(showing, verbose=options.verbose)
-        asyncio.run(watch_meter(options, wanted, telling, showing.begun, showing.show))
+        run_with_meter(watch_meter(options, wanted, telling, showing.begun, showing.show))
 
     if as_json or not sys.stdout.isatty():
         run(Lines(as_json=as_json))
