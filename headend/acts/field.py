@@ -6,7 +6,6 @@ type lets change it; a client SAP in the address wins over both.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from drivers.session import Session
 from headend.acts.deed import Confirmation, Deed, View
 from headend.acts.doing import carry_out
 from headend.cli.meter_options import MeterOptions
+from headend.interrupting import run_with_meter
 from headend.keys import key_texts
 from headend.one_meter import GUESSED, PRESUMED_TYPE, key_sources, one_meter
 from headend.raw_access import Meter, Way
@@ -33,7 +33,7 @@ Prepare = Callable[[Session, MeterType], Awaitable[Deed]]
 
 def show(options: MeterOptions, look: Look, *, as_json: bool) -> None:
     """Print what a meter says, and change nothing. Raises HeadEndError."""
-    address, type_name, view = asyncio.run(_seen(options, look))
+    address, type_name, view = run_with_meter(_seen(options, look))
     if as_json:
         print_json({"address": address, "meter_type": type_name, "now": view.document})
     else:
