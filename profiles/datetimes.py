@@ -8,6 +8,7 @@ A zone's offset is looked up once for each local day. Only on the days when it c
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -27,6 +28,7 @@ DAY_US: Final = 24 * HOUR_US
 
 _NOT_SPECIFIED: Final = 0xFF
 _NO_DEVIATION: Final = -0x8000
+_DEVIATION_UNSET: Final = b"\x80\x00"
 _MAX_DEVIATION_MIN: Final = 14 * 60
 _DST_ACTIVE: Final = 0x80
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -85,10 +87,13 @@ def instant(octets: bytes, zone: str, deviation: Deviation) -> datetime | None:
     """One date-time of 12 octets as a UTC datetime; None where it names no instant or has another length."""
     if len(octets) != 12:
         return None
-    found = instants(np.frombuffer(octets, np.uint8).reshape(1, 12), zone, deviation)
-    if not found.ok[0]:
-        return None
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(found.utc[0]))
+    day = _day(zone, int.from_bytes(octets[:4], sys.byteorder))
+    if day.change is not None or (deviation != "ignore" and octets[9:11] != _DEVIATION_UNSET):
+        found = instants(np.frombuffer(octets, np.uint8).reshape(1, 12), zone, deviation)
+        return _EPOCH_UTC + timedelta(microseconds=int(found.utc[0])) if found.ok[0] else None
+    hour, minute, second, hundredth = octets[5:9]
+    local = day.midnight + int(_HOUR_MINUTE[hour | minute << 8]) + int(_SECOND_HUNDREDTH[second | hundredth << 8])
+    return _EPOCH_UTC + timedelta(microseconds=local - day.offset) if local > _FIRST_REAL_US else None
 
 
 def encode_local(utc: datetime, zone: str, deviation: Deviation) -> bytes:

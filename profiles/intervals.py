@@ -130,9 +130,11 @@ def intervals(
     stamps = _stamps(table, clock, profile, meter_type, interval_s)
     reasons = _disbelief(stamps, interval_s, now + timedelta(seconds=meter_type.drift_allowed_s), earliest)
     rows = _rows(table, clock, stamps, scalers, profile, meter_type)
-    believed = np.flatnonzero(reasons == 0)
-    order = believed[np.argsort(stamps.start[believed], kind="stable")]
-    return _batch(rows, order, interval_s, tuple(_suspects(table, clock, reasons)))
+    order, suspects = rows.own, tuple(_suspects(table, clock, reasons))
+    if suspects or (np.diff(stamps.start) <= 0).any():
+        believed = np.flatnonzero(reasons == 0)
+        order = believed[np.argsort(stamps.start[believed], kind="stable")]
+    return _batch(rows, order, interval_s, suspects)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,13 +191,16 @@ def _date_times(column: Column, rows: int) -> NDArray[np.uint8]:
 
 def _disbelief(stamps: _Stamps, interval_s: int, latest: datetime, earliest: datetime) -> NDArray[np.int8]:
     """By row the index in `_REASONS` of why it is not believed, 0 if it is."""
-    interval_us = interval_s * SECOND_US
     reasons = np.zeros(len(stamps.start), np.int8)
     # The gravest last: it is the one that stays.
-    reasons[stamps.wall % interval_us != 0] = _REASONS.index(OFF_THE_GRID)
-    reasons[stamps.start > _microseconds(latest)] = _REASONS.index(IN_THE_FUTURE)
-    reasons[stamps.start < _microseconds(earliest)] = _REASONS.index(TOO_OLD)
-    reasons[~stamps.ok] = _REASONS.index(NO_DATE_TIME)
+    for reason, rows in (
+        (OFF_THE_GRID, stamps.wall % (interval_s * SECOND_US) != 0),
+        (IN_THE_FUTURE, stamps.start > _microseconds(latest)),
+        (TOO_OLD, stamps.start < _microseconds(earliest)),
+        (NO_DATE_TIME, ~stamps.ok),
+    ):
+        if rows.any():
+            reasons[rows] = _REASONS.index(reason)
     return reasons
 
 
@@ -230,9 +235,13 @@ class _Raw:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rows:
-    """All rows of a table, believed or not, in its order."""
+    """All rows of a table, believed or not, in its order.
+
+    `own`: the place of each, 0, 1, 2 …; as an order, that all are believed and each starts after the one before.
+    """
 
     table: ProfileTable
+    own: NDArray[np.int64]
     start: NDArray[np.int64]
     quality: NDArray[np.int32]
     values: dict[str, NDArray[np.int64]]
@@ -244,9 +253,11 @@ def _rows(
     table: ProfileTable, clock: int, stamps: _Stamps, scalers: Scalers, profile: Profile, meter_type: MeterType
 ) -> _Rows:
     quality = np.zeros(table.rows, np.int32)
-    quality[stamps.suspect] |= Quality.CLOCK_SUSPECT
-    quality[stamps.inferred] |= Quality.STAMP_INFERRED
-    rows = _Rows(table, stamps.start, quality, {}, {}, [])
+    if stamps.suspect.any():
+        quality[stamps.suspect] |= Quality.CLOCK_SUSPECT
+    if stamps.inferred.any():
+        quality[stamps.inferred] |= Quality.STAMP_INFERRED
+    rows = _Rows(table, np.arange(table.rows), stamps.start, quality, {}, {}, [])
     for column, captured in enumerate(table.capture_objects):
         if column != clock:
             _add_column(rows, column, captured, scalers.get((captured.class_id, captured.obis, 2)), profile)
@@ -261,7 +272,7 @@ def _add_column(rows: _Rows, column: int, captured: CaptureObject, scaler: Scale
         scaler = replace(scaler, scaler=scaler.scaler + correction)
         rows.quality[:] |= Quality.CORRECTED
     values, null = rows.table.columns[column].values, rows.table.columns[column].null
-    source = np.arange(rows.table.rows)
+    source = rows.own
     if null is not None and profile.null_data == "repeat":
         source = np.maximum.accumulate(np.where(null, -1, source))
         null, source = source < 0, np.maximum(source, 0)
@@ -304,6 +315,8 @@ def _channel(captured: CaptureObject, scaler: ScalerUnit | None) -> Channel | No
 
 def _mark_inexact(quality: NDArray[np.int32], scaled: Scaled) -> NDArray[np.bool_] | None:
     """Mark the rows whose value is not the whole truth; the mask of them all, or None."""
+    if scaled.rounded is None and scaled.overflow is None and scaled.foreign is None:
+        return None
     inexact = None
     for mask, bit in ((scaled.rounded, Quality.ROUNDED), (scaled.overflow, Quality.OVERFLOW), (scaled.foreign, 0)):
         if mask is not None:
@@ -323,22 +336,25 @@ def _mark_zero_filled(rows: _Rows) -> None:
     if not names & _VOLTAGES or not names & _ENERGIES:
         return
     zero = np.ones(rows.table.rows, np.bool_)
-    for name in names:
+    for name in sorted(names, key=_ENERGIES.__contains__):  # the voltages first: there is one nearly always
         zero &= rows.values[name] == 0
         if name in rows.nulls:
             zero &= ~rows.nulls[name]
+        if not zero.any():
+            return
     rows.quality[zero] |= Quality.ZERO_FILLED
 
 
 def _batch(rows: _Rows, order: NDArray[np.int64], interval_s: int, suspects: tuple[Suspect, ...]) -> IntervalBatch:
     """The batch of the rows `order`, which sorts them by start, earlier rows of one start first."""
     order, lost = _settle_duplicates(rows, order)
-    nulls = {name: null[order] for name, null in rows.nulls.items()}
+    chosen = slice(None) if order is rows.own else order
+    nulls = {name: null[chosen] for name, null in rows.nulls.items()}
     return IntervalBatch(
-        start=rows.start[order],
+        start=rows.start[chosen],
         interval_s=interval_s,
-        quality=rows.quality[order],
-        values={name: values[order] for name, values in rows.values.items()},
+        quality=rows.quality[chosen],
+        values={name: values[chosen] for name, values in rows.values.items()},
         nulls={name: null for name, null in nulls.items() if null.any()},
         extras=tuple(_extras(rows, order)) if rows.raw else (),
         suspects=suspects,
@@ -348,6 +364,8 @@ def _batch(rows: _Rows, order: NDArray[np.int64], interval_s: int, suspects: tup
 
 def _settle_duplicates(rows: _Rows, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows that keep their interval, and those that lost it by saying something else; marks both."""
+    if order is rows.own:
+        return order, order[:0]
     start = rows.start[order]
     repeats = np.concatenate(([False], start[1:] == start[:-1]))[: len(order)]
     if not repeats.any():

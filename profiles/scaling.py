@@ -63,11 +63,12 @@ def _scale_integers(values: NDArray[Any], power: int) -> Scaled:
         return _divide(raw, -power, overflow)
     factor = 10 ** min(power, _MAX_POWER)
     limit = _INT64.max // factor if power <= _MAX_POWER else 0
-    if len(raw) and (raw.max() > limit or raw.min() < -limit):
+    fits = 1 << 8 * values.dtype.itemsize <= limit  # whatever the values are
+    if not fits and len(raw) and (raw.max() > limit or raw.min() < -limit):
         overflow = _either(overflow, (raw > limit) | (raw < -limit))
     if overflow is not None:
         raw[overflow] = 0
-    return Scaled(raw * factor, null=overflow, overflow=overflow)
+    return Scaled(raw * factor if factor > 1 else raw, null=overflow, overflow=overflow)
 
 
 def _divide(raw: NDArray[np.int64], power: int, overflow: NDArray[np.bool_] | None) -> Scaled:
@@ -81,9 +82,11 @@ def _divide(raw: NDArray[np.int64], power: int, overflow: NDArray[np.bool_] | No
         return Scaled(nearest, null=overflow, rounded=_some(raw != 0), overflow=overflow)
     divisor = 10**power
     quotient, rest = np.divmod(raw, divisor)
+    if not rest.any():
+        return Scaled(quotient, null=overflow, overflow=overflow)
     twice = 2 * rest
     quotient += (twice > divisor) | ((twice == divisor) & (quotient & 1 == 1))
-    return Scaled(quotient, null=overflow, rounded=_some(rest != 0), overflow=overflow)
+    return Scaled(quotient, null=overflow, rounded=rest != 0, overflow=overflow)
 
 
 def _scale_floats(values: NDArray[Any], power: int) -> Scaled:
