@@ -8,17 +8,22 @@ import json
 import os
 import pty
 import re
+import signal
 import threading
+import time
 import tty
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from bad_link import bad_link
+from bad_link import BadLink
 from screen import Screen
-from terminal import Meters, Terminal
+from terminal import Meters, Terminal, wait_until
+
+from drivers.session import RELEASE_S
 
 WEEK = ("--last", "7d")
+RLRQ, DISC = "62 28 80 01", "7e a0 07 03 41 53 56 a2 7e"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,12 @@ def truth(meters: Meters) -> dict[datetime, int]:
         }
 
 
+def sent_last(terminal: Terminal, trace: str, number: int) -> list[str]:
+    """The last that we sent, in hex."""
+    lines = (terminal.folder / trace).read_text().splitlines()
+    return [line.partition(" > ")[2] for line in lines if " > " in line][-number:]
+
+
 def check_whole(meters: Meters, printed: str) -> None:
     """Every interval of the week is there once, with its value."""
     rows = json.loads(printed)["intervals"]
@@ -63,11 +74,11 @@ def test_a_link_that_breaks_five_times_in_one_read_costs_no_row_and_none_is_read
 ) -> None:
     terminal, meters = place
     arguments = ("block-load", *WEEK, "--json", "--keys", "meter.toml", "-v")
-    with bad_link(meters.address()) as whole:
+    with BadLink(meters.address()) as whole:
         check_whole(meters, terminal.run("read", whole.address, *arguments).stdout)
-    with bad_link(meters.address(), cuts=5, cut_after=whole.received // 5) as broken:
+    with BadLink(meters.address(), cuts=5, cut_after=whole.received // 5) as broken:
         done = terminal.run("read", broken.address, *arguments)
-    assert broken.cuts_left == 0
+    assert broken.cuts == 0
     check_whole(meters, done.stdout)
     assert done.stderr.count("the link broke") == 5
     assert done.stderr.count("what was read stays, the rest is read on") == 5
@@ -81,11 +92,11 @@ def test_a_link_that_breaks_five_times_in_one_read_costs_no_row_and_none_is_read
 def test_a_break_while_rows_are_read_by_entry_costs_the_entry_alone(place: tuple[Terminal, Meters]) -> None:
     terminal, meters = place
     arguments = ("billing", "--json", "--keys", "meter.toml", "-v")
-    with bad_link(meters.address()) as whole:
+    with BadLink(meters.address()) as whole:
         said = json.loads(terminal.run("read", whole.address, *arguments).stdout)
-    with bad_link(meters.address(), cuts=1, cut_after=whole.received // 2) as broken:
+    with BadLink(meters.address(), cuts=1, cut_after=whole.received // 2) as broken:
         done = terminal.run("read", broken.address, *arguments)
-    assert broken.cuts_left == 0
+    assert broken.cuts == 0
     assert "reading billing" not in done.stderr.partition("the link broke")[2]
     again = json.loads(done.stdout)
     assert [row["billing_date"] for row in again["rows"]][:-1] == [row["billing_date"] for row in said["rows"]][:-1]
@@ -94,7 +105,7 @@ def test_a_break_while_rows_are_read_by_entry_costs_the_entry_alone(place: tuple
 
 def test_a_link_over_which_nothing_comes_any_more_is_given_up_with_exit_code_4(place: tuple[Terminal, Meters]) -> None:
     terminal, meters = place
-    with bad_link(meters.address(), cuts=1, cut_after=10_000, dies=True) as broken:
+    with BadLink(meters.address(), cuts=1, cut_after=10_000, dies=True) as broken:
         done = terminal.run("read", broken.address, "block-load", *WEEK, "--keys", "meter.toml", "-v", exit_code=4)
     assert done.stdout == ""
     assert re.findall(r"attempt (\d) of 5", done.stderr) == ["1", "2", "3", "4", "5"]
@@ -105,23 +116,66 @@ def test_a_long_read_shows_rows_and_time_left_and_ctrl_c_leaves_the_meter_releas
     place: tuple[Terminal, Meters],
 ) -> None:
     terminal, meters = place
-    with bad_link(meters.address(), octets_per_s=3000) as slow:
-        screen = Screen(terminal, "read", slow.address, "block-load", *WEEK, "--keys", "meter.toml")
+    with BadLink(meters.address(), octets_per_s=3000) as slow:
+        arguments = ("block-load", *WEEK, "--keys", "meter.toml", "--trace", "ctrl-c.trace")
+        screen = Screen(terminal, "read", slow.address, *arguments)
         screen.shows(r"block-load.*[1-9]\d*/67\d.*rows, left.*\d:\d\d:\d\d")
         before = slow.sent
         screen.types(b"\x03")
         assert screen.ends() == 130
-        assert slow.sent > before, "the release"
+        assert slow.sent > before
         assert slow.connections == 2
+    assert f" {RLRQ}" in sent_last(terminal, "ctrl-c.trace", 1)[0]
     assert "intervals of 15 min" not in screen.seen
     # It serves one at a time: who comes now is served.
     done = terminal.run("read", meters.address(), "clock", "--json", "--keys", "meter.toml")
     assert abs(json.loads(done.stdout)["rows"][0]["drift"]) < 60
 
 
+def test_a_read_by_hdlc_whose_terminal_is_closed_releases_the_meter_and_hangs_up(
+    place: tuple[Terminal, Meters],
+) -> None:
+    terminal, meters = place
+    with BadLink(meters.address(), octets_per_s=3000) as slow:
+        arguments = (
+            "block-load",
+            *WEEK,
+            "--type",
+            "is15959-1ph",
+            "--keys",
+            "meter.toml",
+            "-v",
+            "--trace",
+            "closed.trace",
+        )
+        reading = terminal.start("read", f"hdlc+{slow.address}", *arguments)
+        reading.says("reading block-load")
+        asked = slow.sent
+        wait_until(lambda: slow.sent > asked, "a request for rows")
+        assert reading.stop(signal.SIGHUP) == 130
+    release, disc = sent_last(terminal, "closed.trace", 2)
+    assert f" {RLRQ}" in release
+    assert disc == DISC
+    terminal.run("read", f"hdlc+{meters.address()}", "clock", "--keys", "meter.toml")
+
+
+def test_a_second_ctrl_c_ends_at_once_where_the_meter_no_longer_answers(place: tuple[Terminal, Meters]) -> None:
+    terminal, meters = place
+    with BadLink(meters.address()) as link:
+        watching = terminal.start("watch", link.address, "--keys", "meter.toml", "--json")
+        watching.says(r"\{", of="out")
+        link.silent.set()
+        sent = link.sent
+        watching.process.send_signal(signal.SIGINT)
+        wait_until(lambda: link.sent > sent, "the release")
+        began = time.monotonic()
+        assert watching.stop(signal.SIGINT) == 130
+        assert time.monotonic() - began < RELEASE_S / 2
+
+
 def test_a_slow_link_is_asked_for_few_rows_at_once(place: tuple[Terminal, Meters]) -> None:
     terminal, meters = place
-    with bad_link(meters.address(), octets_per_s=4000) as slow:
+    with BadLink(meters.address(), octets_per_s=4000) as slow:
         trace = terminal.folder / "slow.trace"
         done = terminal.run("read", slow.address, "block-load", "--last", "2d", "--json", "--keys", "meter.toml",
                             "--trace", trace)  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-from bad_link import bad_link
+from bad_link import BadLink
 from screen import Screen
 from terminal import Meters, Terminal
 
@@ -47,14 +47,14 @@ def test_a_link_that_breaks_while_a_meter_is_watched_is_opened_again_and_ctrl_c_
     row = meters.rows[0]
     keys = terminal.folder / "one.toml"
     keys.write_text("\n".join(f'{name} = "{row[name]}"' for name in row if "key" in name or "secret" in name))
-    with bad_link(meters.address(), cuts=1, cut_after=4500) as link:
+    with BadLink(meters.address(), cuts=1, cut_after=4500) as link:
         arguments = ("--type", row["meter_type"], "--keys", keys, "--every", "1s", "--json", "-v")
         program = terminal.start("watch", link.address, *arguments)
         program.says(r"(?s)opening it again.*the meter is there again")
         before = program.out.count("\n")
         program.says(r"(?s)\A" + r"[^\n]+\n" * (before + 2), of="out")
         assert program.stop(signal.SIGINT) == 130
-    assert link.cuts_left == 0
+    assert link.cuts == 0
     samples = [json.loads(line) for line in program.out.splitlines()]
     moments = [datetime.fromisoformat(sample["at"]) for sample in samples]
     assert moments == sorted(set(moments))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from bad_link import bad_link
+from bad_link import BadLink
 from campaign import Campaign
 from terminal import Meters
 
@@ -27,7 +27,7 @@ def gateway(addresses: Sequence[str], ports: Sequence[int] = (), speed: float | 
     """A way to each of these meters, at these ports or any that are free; at which."""
     with contextlib.ExitStack() as stack:
         links = [
-            stack.enter_context(bad_link(address, octets_per_s=speed, port=port))
+            stack.enter_context(BadLink(address, octets_per_s=speed, port=port))
             for address, port in zip(addresses, ports or [0] * len(addresses), strict=True)
         ]
         yield [int(link.address.rpartition(":")[2]) for link in links]
