@@ -6,12 +6,12 @@ is released is the business of `headend.one_meter`.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from headend.cli.meter_options import MeterOptions
+from headend.interrupting import run_with_meter
 from headend.one_meter import OneMeter, one_meter
 from headend.reading.line import told_of_line
 from headend.reading.pieces import EVERYTHING, Asked, Found, read_pieces
@@ -39,7 +39,7 @@ def read_meter(wanted: SingleRead, telling: Telling) -> Readout:
     wanted.span.check(datetime.now(UTC))
     if wanted.save is None:
         reading = _Reading(wanted, telling)
-        asyncio.run(reading.read())
+        run_with_meter(reading.read())
         return reading.readout
     return _read_and_save(wanted, wanted.save, telling)
 
@@ -50,7 +50,7 @@ def _read_and_save(wanted: SingleRead, place: Path, telling: Telling) -> Readout
         saving = Saving()
         reading = _Reading(replace(wanted, options=replace(wanted.options, trace=transcript)), telling, saving)
         try:
-            asyncio.run(reading.read())
+            run_with_meter(reading.read())
         except (HeadEndError, KeyboardInterrupt) as error:
             if saving.manifest is None:
                 raise

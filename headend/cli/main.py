@@ -19,7 +19,9 @@ from headend.cli.collect import collect
 from headend.cli.decode import decode
 from headend.cli.demo import demo
 from headend.cli.gaps import gaps
+from headend.cli.import_ import import_
 from headend.cli.listen import listen
+from headend.cli.open_ import open_
 from headend.cli.outages import outages
 from headend.cli.ports import ports
 from headend.cli.raw import call, get, objects, profile, set_
@@ -80,6 +82,8 @@ app.command("demo")(demo)
 app.command("run")(run)
 app.command("collect")(collect)
 app.command("read")(read)
+app.command("open")(open_)
+app.command("import")(import_)
 app.command("check")(check)
 app.command("clock")(clock)
 app.command("relay")(relay)

@@ -50,15 +50,21 @@ def form_of(asked: Mapping[str, bool], out: Path | None) -> Form:
 
 def read_and_give(wanted: SingleRead, outputs: Outputs) -> None:
     """Read, then give. Raises HeadEndError, and typer.BadParameter for what does not go together."""
-    if wanted.what == EVERYTHING and outputs.form in (Form.CSV, Form.PARQUET):
+    check_outputs(wanted.what, outputs)
+    telling = Telling(verbose=wanted.options.verbose)
+    give(read_meter(wanted, telling), outputs, telling)
+
+
+def check_outputs(what: str, outputs: Outputs) -> None:
+    """Raises typer.BadParameter for what does not go together."""
+    if what == EVERYTHING and outputs.form in (Form.CSV, Form.PARQUET):
         raise typer.BadParameter(f"{outputs.form} holds one table: read one kind, or take --json")
     if outputs.plot and outputs.form is not Form.TABLE:
         raise typer.BadParameter(f"--plot draws, --{outputs.form} does not: take one of them")
-    telling = Telling(verbose=wanted.options.verbose)
-    _give(read_meter(wanted, telling), outputs, telling)
 
 
-def _give(readout: Readout, outputs: Outputs, telling: Telling) -> None:
+def give(readout: Readout, outputs: Outputs, telling: Telling) -> None:
+    """Show, draw, write and report what was read. SettingsError for what can't be given so."""
     colour = outputs.out is None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns
     if outputs.plot:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +18,7 @@ from zoneinfo import ZoneInfo
 from headend.reading.tables import UNSEEN, Table
 from headend.session_file.contents import SessionFile
 from profiles.errors import SettingsError
+from profiles.intervals import IN_THE_FUTURE, NO_DATE_TIME, OFF_THE_GRID, OTHER_COLUMNS, TOO_OLD, Quality
 from profiles.objects import Obis
 
 MOST_COLUMNS: Final = 600
@@ -29,7 +29,8 @@ LONGEST_PERIOD_S: Final = 86_400
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _MOST: Final = 10**30
 _FINEST: Final = -30
-_MARK: Final = re.compile("[a-z_]{1,40}")
+_REASONS: Final = frozenset((NO_DATE_TIME, TOO_OLD, IN_THE_FUTURE, OFF_THE_GRID, OTHER_COLUMNS))
+_MARKS: Final = frozenset(mark.name.lower() for mark in Quality if mark.name)
 
 
 def check_contents(kept: SessionFile) -> None:
@@ -70,8 +71,10 @@ def _check_table(table: Table) -> None:
         raise SettingsError(f"table {name}: a row has another number of cells than there are columns")
     if table.marks and len(table.marks) != len(table.rows):
         raise SettingsError(f"table {name}: its marks are not those of its rows")
-    if not all(_MARK.fullmatch(mark) for marks in table.marks for mark in marks):
+    if not _MARKS.issuperset(mark for marks in table.marks for mark in marks):
         raise SettingsError(f"table {name}: a mark that is none")
+    if not _REASONS.issuperset(suspect.reason for suspect in table.suspects):
+        raise SettingsError(f"table {name}: a row that is not believed for no reason of ours")
     if table.record and len(table.rows) != 1:
         raise SettingsError(f"table {name}: a record has one row")
     for row in table.rows:

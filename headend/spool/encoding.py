@@ -208,7 +208,8 @@ def _plain_of_union(value: Any, kinds: tuple[Any, ...], arrays: list[bytes]) -> 
     others = [kind for kind in kinds if kind is not NoneType]
     if len(others) == 1:
         return _plain(value, others[0], arrays)
-    place = next((place for place, kind in enumerate(others) if type(value) is kind), None)
+    kind_of = str if isinstance(value, str) else type(value)
+    place = next((place for place, kind in enumerate(others) if kind is kind_of), None)
     if place is None:
         raise TypeError(f"{type(value).__name__} is none of {others}")
     return [place, _plain(value, others[place], arrays)]

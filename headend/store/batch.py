@@ -38,8 +38,8 @@ class Store:
     def __init__(self, pool: Pool, edition: Edition) -> None:
         self._transactions = Transactions(pool, edition)
 
-    async def write(self, finished: Sequence[Finished], now: datetime) -> Written:
-        """Store all of it or nothing. About 10 000 rows a call serve best.
+    async def write(self, finished: Sequence[Finished], now: datetime, *, dry_run: bool = False) -> Written:
+        """Store all of it or nothing. About 10 000 rows a call serve best. `dry_run`: only tell what it would change.
 
         Raises StoreError: `retry` says whether the same call can work later.
         """
@@ -47,7 +47,14 @@ class Store:
             return Written()
         items = [item for one in finished for item in one.readings]
         check_years(items)
-        return await self._transactions.run(items, lambda connection: write_batch(connection, finished, now=now))
+
+        async def work(connection: Connection) -> Written:
+            if not dry_run:
+                return await write_batch(connection, finished, now=now)
+            async with store_errors(), connection.transaction(force_rollback=True):
+                return await write_batch(connection, finished, now=now)
+
+        return await self._transactions.run(items, work)
 
 
 async def write_batch(connection: Connection, finished: Sequence[Finished], *, now: datetime) -> Written:
@@ -112,6 +119,8 @@ async def _write_contacts(connection: Connection, finished: Sequence[Finished]) 
     failed: dict[int, tuple[bool, Contact, bool]] = {}
     for one in finished:
         contact = one.contact
+        if not contact.ours:
+            continue
         if contact.error is None:
             answered[contact.meter_id] = max(contact.at, answered.get(contact.meter_id, contact.at))
         else:

@@ -23,11 +23,15 @@ Values = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How a try to reach a meter ended: `error` is None when it answered as it should."""
+    """How a try to reach a meter ended: `error` is None when it answered as it should.
+
+    `ours`: whether we reached it ourselves; what a file brought says nothing of the way to the meter.
+    """
 
     meter_id: int
     at: datetime
     error: str | None = None
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
