@@ -41,7 +41,8 @@ class Stream(Protocol):
 class TcpStream(asyncio.Protocol):
     """A TCP connection, ours or one that a meter has made; `accepted` is told of it as soon as it stands.
 
-    A protocol with a timer for each wait, where asyncio's streams and time-outs cost several times as much.
+    A protocol with one timer, where asyncio's streams and time-outs cost several times as much: it goes off no later
+    than the first wait is over, and looks then; most waits are over long before, and need none of their own.
     """
 
     recorded = False
@@ -51,7 +52,9 @@ class TcpStream(asyncio.Protocol):
         self._accepted = accepted
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._waiters: list[asyncio.Future[bool]] = []
+        self._waiters: dict[asyncio.Future[bool], float] = {}
+        """Until when each waits, in the loop's time."""
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting = bytearray()
         self._held = False
         """Whether too much waits to be fetched for more to be read."""
@@ -124,19 +127,32 @@ class TcpStream(asyncio.Protocol):
 
     async def _something(self, until: float) -> bool:
         """Wait for anything to happen on the connection; False where nothing does until then, in the loop's time."""
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        timer = self._loop.call_at(until, _wake, waiter, False)
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiters[waiter] = until
+        if self._timer is None or self._timer.when() > until:
+            self._look_again()
         try:
-            news: bool = await waiter
-            return news
+            return await waiter
         finally:
-            timer.cancel()
-            self._waiters.remove(waiter)
+            del self._waiters[waiter]
 
     def _tell(self) -> None:
         for waiter in self._waiters:
             _wake(waiter, True)
+
+    def _look(self) -> None:
+        """End the waits whose time is over."""
+        now = self._loop.time()
+        for waiter, until in self._waiters.items():
+            if until <= now:
+                _wake(waiter, False)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        left = [until for waiter, until in self._waiters.items() if not waiter.done()]
+        self._timer = self._loop.call_at(min(left), self._look) if left else None
 
     # -- what the loop tells us -------------------------------------------------------------------------------
 
@@ -160,6 +176,8 @@ class TcpStream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._ended = self._ended or (_CLOSED if exc is None else f"the connection broke: {_reason(exc)}")
         self._tell()
 
