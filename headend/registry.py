@@ -196,7 +196,7 @@ async def find_meter(connection: Connection, name: str) -> Meter:
 
 
 async def park(connection: Connection, meter_id: int, reason: str, at: datetime) -> None:
-    """Leave the meter alone until someone has looked; the first reason stays. Raises StoreError."""
+    """Leave the meter alone until `unpark`; a person's first reason stays. Raises StoreError."""
     async with store_errors():
         await connection.execute(statement("meter_park"), {"meter": meter_id, "reason": reason, "at": at})
     log.error("meter_parked", meter_id=meter_id, reason=reason)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
@@ -199,7 +200,7 @@ class Collector:
         free = await self._may_begin(HELD_S)
         now = self._clock()
         async with borrow(self._pool) as connection:
-            cursor = await connection.execute(statement("segment_of"), {"segment": segment_id})
+            cursor = await connection.execute(statement("segment_of"), {"segment": segment_id, "now": now})
             row = await cursor.fetchone()
         if row is None:
             return Report()
@@ -274,8 +275,9 @@ class Collector:
     ) -> tuple[list[Visit], bytes]:
         async with borrow(self._pool) as connection:
             title = await counters.client_title(connection)
-            found = await self._planner.meters(connection, segment=segment, meters=meters)
-            visits = await self._planner.plan(connection, found, wanted, title, self._clock())
+            now = self._clock()
+            found = await self._planner.meters(connection, now, segment=segment, meters=meters)
+            visits = await self._planner.plan(connection, found, wanted, title, now)
             await self._planner.reserve(
                 connection, [one for one in visits if not (one.learn_counter or one.fault)], title
             )
@@ -324,7 +326,7 @@ class Collector:
         Its place among the open sessions is free again only then: a slow database makes sessions wait.
         """
         error: HeadEndError | None = None
-        for attempt in range(1, self._settings.attempts + 1):
+        for attempt in itertools.count(1):
             async with segment.places, self.pace.place(urgent=visit.source is Source.ON_DEMAND):
                 if not await self._may_begin() or segment.down:
                     if error is None:
@@ -339,12 +341,13 @@ class Collector:
                                 return
                             error = await self._try(visit, title)
                         segment.learn(visit.meter.id, error)
-                        over = attempt == self._settings.attempts
+                        last = attempt >= self._settings.attempts
+                        over = error is None or not self._again(visit, error, last=last)
                     except StoreError as lost:
                         # Without a database none is begun, and what was begun ends; no fault of the meter's.
                         error, over = lost, True
                         segment.left_out += 1
-                if error is None or over or not self._again(visit, error):
+                if over:
                     await self._hand_over(visit, error, report)
                     return
             await asyncio.sleep(RETRY_WAIT_S * random.uniform(0.5, 1.5) * 2**attempt)  # noqa: S311 - jitter
@@ -379,19 +382,21 @@ class Collector:
         await self._intake.put(finished)
         self.on_finished(finished)
 
-    def _again(self, visit: Visit, error: HeadEndError) -> bool:
-        """Whether to try once more; a counter that may be out of step is learnt anew first.
+    def _again(self, visit: Visit, error: HeadEndError, *, last: bool) -> bool:
+        """Whether to try once more; with a counter that may be out of step, learnt anew, also after the last try.
 
         A meter that another head-end has talked to refuses ours, or hangs up without a word.
         """
         if isinstance(error, AccessDenied | SecurityError | LinkError) and "encryption" in visit.keys:
             in_step, visit.learn_counter = not visit.learn_counter, True
-            return in_step or error.retry
-        return error.retry
+            if in_step:
+                return True
+        return error.retry and not last
 
     async def _try(self, visit: Visit, title: bytes) -> HeadEndError | None:
         """One session; the error it ended with, if any."""
         await self.pace.turn()
+        visit.heard_counter = False
         try:
             async with asyncio.timeout(self._settings.session_timeout_s):
                 await self._session(visit, title)
@@ -496,6 +501,7 @@ class Collector:
         assert isinstance(authentication, Key)
         if visit.learn_counter and kind.invocation_counter is not None:
             seen = await read_invocation_counter(address, meter_type, kind.invocation_counter)
+            visit.heard_counter = True
             async with borrow(self._pool) as connection:
                 await counters.learn(connection, encryption.id, title, seen, max_step=self._settings.counter_step)
                 await self._planner.reserve(connection, [visit], title)
@@ -503,7 +509,14 @@ class Collector:
 
 
 def _refused(visit: Visit, error: HeadEndError | None) -> bool:
-    """Whether the meter let us not in for our keys, though the counter was learnt anew: or it is another one."""
-    if visit.let_in or visit.fault is not None or not isinstance(error, AccessDenied | SecurityError) or error.retry:
+    """Whether the meter let us not in for our keys, though the counter was learnt anew: or it is another one.
+
+    It may say so, or fall silent: as our proof is due, or over the keys just after it answered in clear.
+    """
+    if visit.let_in or visit.fault is not None:
+        return False
+    if isinstance(error, LinkError):
+        return error.asked.startswith("associate, HLS") or (error.asked == "associate" and visit.heard_counter)
+    if not isinstance(error, AccessDenied | SecurityError) or error.retry:
         return False
     return visit.learn_counter or "encryption" not in visit.keys

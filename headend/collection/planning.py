@@ -59,11 +59,11 @@ class Planner:
         self._limits, self._schedules = limits, schedules
 
     async def meters(
-        self, connection: Connection, *, segment: int | None = None, meters: Sequence[int] = ()
+        self, connection: Connection, now: datetime, *, segment: int | None = None, meters: Sequence[int] = ()
     ) -> list[VisitedMeter]:
-        """Those of a segment, or these, that are not parked. Raises StoreError."""
+        """Those of a segment, or these, that may be asked. Raises StoreError."""
         async with store_errors():
-            parameters = {"segment": segment, "meters": list(meters)}
+            parameters = {"segment": segment, "meters": list(meters), "now": now}
             cursor = await connection.execute(statement("visit_meters"), parameters)
             return [VisitedMeter(*row) for row in await cursor.fetchall()]
 

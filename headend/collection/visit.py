@@ -104,6 +104,8 @@ class Visit:
     received: dict[tuple[int, bytes], int] = field(default_factory=dict)
     let_in: bool = False
     """Whether an association was opened, this time or at an earlier try."""
+    heard_counter: bool = False
+    """Whether, at this try, the meter said its counter in clear."""
     problem: HeadEndError | None = None
     """Why a task failed alone."""
     unfinished: bool = False
@@ -165,6 +167,7 @@ class Visit:
             self.received,
             park=park,
             refused=refused,
+            let_in=self.let_in and not park,
             ratio=None if self.meter_type is None else ratio_said(self.meter_type, self._profiles),
         )
 

@@ -127,6 +127,7 @@ async def _write_contacts(connection: Connection, finished: Sequence[Finished]) 
             parks, other, _ = failed.get(contact.meter_id, (one.park, contact, False))
             if (one.park, contact.at) >= (parks, other.at):
                 failed[contact.meter_id] = one.park, contact, one.refused
+    let_in = {one.contact.meter_id for one in finished if one.let_in}
     meters = sorted({*answered, *failed})
     parameters = {
         "meters": meters,
@@ -135,11 +136,15 @@ async def _write_contacts(connection: Connection, finished: Sequence[Finished]) 
         "error": [failed[meter_id][1].error if meter_id in failed else None for meter_id in meters],
         "park": [failed[meter_id][0] if meter_id in failed else False for meter_id in meters],
         "refused": [failed[meter_id][2] if meter_id in failed else False for meter_id in meters],
+        "let_in": [meter_id in let_in for meter_id in meters],
         "refusals": PARKED_AFTER,
     }
     cursor = await connection.execute(statement("contacts"), parameters)
     for meter_id, name, reason in await cursor.fetchall():
-        log.error("meter_parked", meter_id=meter_id, meter=name, reason=reason)
+        if reason is not None:
+            log.error("meter_parked", meter_id=meter_id, meter=name, reason=reason)
+        else:
+            log.info("meter_unparked", meter_id=meter_id, meter=name)
 
 
 async def _write_nameplates(connection: Connection, nameplates: Sequence[Nameplate]) -> None:

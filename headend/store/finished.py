@@ -189,9 +189,11 @@ class Finished:
     """The meter's own highest counter in an association, by (key id, system title)."""
     push: PushCounter | None = None
     park: bool = False
-    """It is to be left alone, for its contact's error, until someone has looked."""
+    """It is to be left alone for its contact's error, and tried again only after a day."""
     refused: bool = False
     """It refused our keys, with counters learnt anew; it is to be left alone once it did so often enough."""
+    let_in: bool = False
+    """It let a visit in, and is the registered one: what it was parked for by a visit is over."""
     ratio: MeterRatio | None = None
 
     @property

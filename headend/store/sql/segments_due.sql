@@ -8,7 +8,8 @@ LEFT JOIN schedule d ON d.segment_id = s.id AND d.task = t.task
 JOIN LATERAL (
     SELECT array_agg(DISTINCT meter_type) AS types, min(w.settled) AS oldest
     FROM meter LEFT JOIN watermark w ON w.meter_id = meter.id AND w.profile = 'block_load'
-    WHERE meter.segment_id = s.id AND meter.parked_reason IS NULL AND meter.state <> 'retired'
+    WHERE meter.segment_id = s.id AND (meter.parked_reason IS NULL OR meter.try_again_at <= %(now)s)
+        AND meter.state <> 'retired'
     HAVING count(*) > 0
 ) m ON true
 WHERE coalesce(d.due_at, '-infinity') <= %(now)s AND coalesce(s.try_again_at, '-infinity') <= %(now)s
