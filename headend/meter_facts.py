@@ -67,6 +67,7 @@ class Collected:
     segment_down: str | None
     retired_at: datetime | None
     parked_at: datetime | None
+    try_again_at: datetime | None
     last_error: str | None
     last_error_at: datetime | None
     complete_until: datetime | None

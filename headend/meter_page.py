@@ -46,6 +46,7 @@ def _registered(facts: MeterFacts) -> Iterator[tuple[str, str]]:
     yield "device id", meter.device_id or ""
     yield "state", meter.state + (f" at {_time(known.retired_at)}" if known.retired_at else "")
     yield "parked", f"{_time(known.parked_at)}: {meter.parked_reason}" if meter.parked_reason else ""
+    yield "tried again", _time(known.try_again_at)
     yield "address", meter.address
     down = f", down: {known.segment_down}" if known.segment_down else ""
     yield "segment", (known.segment or "") + down

@@ -30,7 +30,7 @@ def print_status(divisions: Sequence[Completeness], troubles: Sequence[Trouble])
     for trouble in troubles:
         print(trouble.reason if trouble.meter in trouble.reason else f"{trouble.meter}: {trouble.reason}")
     if any(trouble.reason.startswith("parked: ") for trouble in troubles):
-        print("a parked meter is tried again rarely; once its fault is mended, `headend meters unpark NAME` has it read at once")
+        print("a parked meter is left alone; `headend meters unpark NAME` has it read at once when its fault is mended")
 
 
 def completeness_table(divisions: Sequence[Completeness]) -> Table:

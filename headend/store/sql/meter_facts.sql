@@ -1,6 +1,6 @@
 -- What is known of a meter beside its row in the registry.
 SELECT m.maker, m.model, m.firmware, m.identified_at, s.name AS segment, s.down_reason AS segment_down,
-       m.retired_at, m.parked_at, m.last_error, m.last_error_at, w.settled AS complete_until,
+       m.retired_at, m.parked_at, m.try_again_at, m.last_error, m.last_error_at, w.settled AS complete_until,
        o.spans AS owed_spans, o.intervals AS owed_intervals, o.oldest AS owed_since,
        c.at AS clock_at, c.drift_ms, c.suspect AS clock_suspect, c.set_to AS clock_set_to
 FROM meter m
