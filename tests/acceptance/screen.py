@@ -16,7 +16,7 @@ import pytest
 from terminal import HEADEND, LIMIT_S, Terminal
 
 
-def _take_terminal() -> None:
+def take_terminal() -> None:
     """As a login does: Ctrl-C at it reaches the program."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
@@ -35,7 +35,7 @@ class Screen:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            preexec_fn=_take_terminal,
+            preexec_fn=take_terminal,
         )
         os.close(inside)
         self.seen = ""
