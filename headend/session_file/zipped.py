@@ -20,6 +20,7 @@ from headend.session_file.checks import check_contents
 from headend.session_file.contents import FORMAT, Answers, Manifest, Member, SessionFile
 from headend.spool.encoding import from_plain, to_plain
 from profiles.errors import SettingsError
+from profiles.whole_file import check_file
 
 MANIFEST: Final = "manifest.json"
 TABLES: Final = "tables.json"
@@ -63,9 +64,8 @@ def write_session_file(file: IO[bytes], kept: SessionFile) -> None:
 def read_session_file(path: Path) -> SessionFile:
     """What was written. SettingsError says what is wrong with any other file."""
     try:
+        check_file(path)
         with path.open("rb") as file:
-            if not path.is_file():
-                raise SettingsError("it is not a file")
             return _read(file)
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror or error}") from None
