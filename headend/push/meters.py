@@ -1,7 +1,8 @@
 """Registered meters as pushes need them: whose keys, which type, which layouts; those of a batch by one query each.
 
-The one rule: what is held in memory is bounded and grows old; who is not registered is remembered only for moments, so
-that a meter that is registered now is let in soon.
+The one rule: what is held in memory is bounded and grows old; who is not registered, or was not visited yet, is
+remembered only for moments, so that a meter that is registered now is let in soon, and its blocks are believed soon
+after its first visit.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from profiles.push_readings import Scalers
 LIST_OF: Final = "push:"
 """Before the name of a push: the layout that is the object list of its push setup, as the meter gave it."""
 UNKNOWN_S: Final = 20.0
-"""For how long somebody is remembered not to be registered."""
+"""For how long somebody is remembered not to be registered, or to have no layouts."""
 QUERY_S: Final = 5.0
 """For the database to say who they are; else it counts as away."""
 COUNTERS: Final = 16
@@ -115,7 +116,8 @@ class KnownMeters:
         if missing:
             for claim, meter in (await self._look_up(missing)).items():
                 found[claim] = meter
-                self._held[claim] = meter, now + (self._for_s if meter is not None else min(UNKNOWN_S, self._for_s))
+                whole = meter is not None and meter.layouts
+                self._held[claim] = meter, now + (self._for_s if whole else min(UNKNOWN_S, self._for_s))
                 self._held.move_to_end(claim)
             while len(self._held) > self._most:
                 self._held.popitem(last=False)

@@ -199,6 +199,25 @@ async def test_who_is_not_registered_is_kept_once_with_its_first_message_and_let
         assert len(await place.blocks()) == 3
 
 
+async def test_a_block_before_the_first_visit_is_not_believed_and_soon_after_it_is(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headend.push.meters.UNKNOWN_S", 0.2)
+    async with town(postgres_dsn) as place:
+        await place.register()
+        await place.ask("UPDATE meter_profile SET profile = 'no ' || profile RETURNING meter_id")
+        (meter,) = place.meters
+        async with place.headend(tmp_path):
+            await place.send(meter, push(meter, "block_load"))
+            await place.kept(1)
+            assert await place.blocks() == []
+            await place.ask("UPDATE meter_profile SET profile = substr(profile, 4) RETURNING meter_id")
+            await asyncio.sleep(0.3)
+            await place.send(meter, push(meter, "block_load"))
+            await place.kept(2)
+            assert [row["ts"] for row in await place.blocks()] == [LAST_BLOCK]
+
+
 async def test_a_push_under_other_keys_is_refused_until_they_are_registered(
     postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
