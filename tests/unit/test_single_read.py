@@ -113,13 +113,18 @@ def test_few_rows_are_asked_for_first_and_as_many_as_come_in_seconds_then() -> N
     assert set(asked[3:]) <= {239, 240}, "thirty rows a second, for eight seconds"
 
 
-def test_what_broke_the_link_is_not_tried_again_but_half_of_it() -> None:
+def test_what_broke_the_link_is_halved_and_tried_again_only_after_parts_came_through_ever_more_of_them() -> None:
     pace = Pace()
     pace.took(24, 0.01)
-    pace.broke()
-    assert pace.rows == 48
-    pace.took(48, 0.01)
-    assert pace.rows == 48
+    tried = []
+    for _ in range(3):
+        pace.broke()
+        tried.append(0)
+        while pace.rows < 96:
+            assert pace.rows == 48
+            pace.took(48, 0.01)
+            tried[-1] += 1
+    assert tried == [2, 4, 8]
     for _ in range(20):
         pace.broke()
     assert pace.rows == 1
