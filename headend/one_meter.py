@@ -21,6 +21,7 @@ from headend.reading.lasting import Heard, LastingSession, lasting_session
 from headend.reading.target import Target, target_of
 from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
+from headend.words import words
 from profiles.errors import AccessDenied, HeadEndError, ProtocolError, SecurityError, SettingsError
 from profiles.loader import load_meter_type
 from profiles.meter_type import Association, MeterType
@@ -98,7 +99,8 @@ async def _opened(
     line_time = LineTime()
     keys = key_texts(sources, target.address, kind)
     opener = _Opener(options, target, meter_type, kind, keys, transcript, line_time)
-    telling.say(f"calling {target.address} as client {kind.client_sap}, {kind.name.replace('_', ' ')}")
+    called = {"client": kind.client_sap, "association": kind.name.replace("_", " ")}
+    telling.say(words("reading.calling", address=target.address, **called))
     async with lasting_session(opener, telling, heard) as session:
         identity = None
         if options.meter_type is None or who:
@@ -108,15 +110,15 @@ async def _opened(
 
 
 async def _identify(session: LastingSession, type_name: str | None, telling: Telling) -> Identity:
-    telling.say("asking the meter who it is" + ("" if type_name else ", to find its type"))
+    telling.say(words("reading.asking_who" if type_name else "reading.asking_type"))
     identity = await identify(session, type_name)
     named = " ".join(filter(None, (identity.maker, identity.model, identity.serial, identity.firmware)))
-    telling.say(f"it is {named or 'a meter that says nothing of itself'}")
+    telling.say(words("reading.it_is", name=named or words("reading.nameless")))
     if identity.guesses:
         best = identity.guesses[0]
-        telling.say(f"its columns are {best.likeness:.0%} those of type {best.type_name}; --type would name another")
+        telling.say(words("reading.type_found", likeness=best.likeness, type=best.type_name))
     elif type_name is None:
-        telling.say(f"its columns are not for this association: it is read as {PRESUMED_TYPE}; --type names another")
+        telling.say(words("reading.type_presumed", type=PRESUMED_TYPE))
     return identity
 
 

@@ -20,6 +20,7 @@ from headend.reading.tables import Readout
 from headend.reading.telling import Telling
 from headend.session_file.saving import Saving, kept_transcript, new_file
 from headend.session_file.zipped import write_session_file
+from headend.words import words
 from profiles.errors import HeadEndError
 
 
@@ -86,9 +87,9 @@ class _Reading:
             self._who = _who(meter, now)
             if saving is not None:
                 saving.let_in(self._who, meter.identity, meter.session.association.kind, wanted.what)
-            asked = Asked(meter.session, meter.reader, wanted.span, now, telling, wanted.options.language, wanted.log)
+            asked = Asked(meter.session, meter.reader, wanted.span, now, telling, wanted.log)
             await read_pieces(asked, wanted.what, self._found)
-        telling.say("all is read; the meter is released")
+        telling.say(words("reading.all_read"))
         line = meter.line_time.use
         if line is not None:
             telling.say(told_of_line(line))

@@ -16,6 +16,8 @@ from drivers.reading.layout import PROFILE_GENERIC
 from drivers.reading.reader import utc_now
 from drivers.reading.selection import on_grid
 from headend.check.patient import Bedside, Patient
+from headend.reading.tables import reason_of
+from headend.words import Words, joined, words
 from profiles.datetimes import later
 from profiles.errors import AccessDenied, ProtocolError
 from profiles.meter_type import Profile
@@ -76,23 +78,23 @@ async def gaps(bedside: Bedside) -> None:
     else:
         patient.add("no_gaps", **values)
     if suspects:
-        patient.add("suspects", rows=len(suspects), why=", ".join(sorted(set(suspects))[:_RUNS_SHOWN]))
+        patient.add("suspects", rows=len(suspects), why=joined(sorted(set(suspects))[:_RUNS_SHOWN]))
 
 
 async def _read(
     patient: Patient, reader: Reader, profile: Profile, start: datetime, end: datetime
-) -> tuple[set[datetime], list[str]]:
+) -> tuple[set[datetime], list[Words]]:
     """The starts of the intervals that are there, and why rows are not believed; day by day, with a bar."""
     found: set[datetime] = set()
-    suspects: list[str] = []
+    suspects: list[Words] = []
     epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    with patient.telling.reading("block load"):
+    with patient.telling.reading(words("reading.block_load")):
         while start < end:
             until = end if profile.selective_access != "range" else min(start + timedelta(days=_PART_DAYS), end)
             async for part in reader.load(profile, start, until):
                 starts = part.batch.start.tolist()
                 found |= {epoch + timedelta(microseconds=one) for one in starts}
-                suspects += [str(one.reason) for one in part.batch.suspects]
+                suspects += [reason_of(one) for one in part.batch.suspects]
                 patient.telling.rows(len(starts))
             start = until
     return found, suspects

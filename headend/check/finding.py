@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from headend.words import LANGUAGES, Words, filled
+
 FINDINGS: Final = Path(__file__).with_name("findings.toml")
-LANGUAGES: Final = ("en", "hi")
 
 
 class Verdict(enum.StrEnum):
@@ -35,17 +36,15 @@ class Finding:
     code: str
     subject: str
     verdict: Verdict
-    said: str
-    remedy: str
+    said: Words
+    remedy: Words
 
 
-def finding(code: str, language: str, **values: object) -> Finding:
-    """The finding of this name in words, in the language; `values` are those that its words leave open."""
+def finding(code: str, **values: object) -> Finding:
+    """The finding of this name in words; `values` are those that its words leave open."""
     entry = _entries()[code]
-    said, remedy = entry[language]
-    return Finding(
-        code, entry["subject"], Verdict(entry["verdict"]), said.format_map(values), remedy.format_map(values)
-    )
+    said, remedy = (filled({language: entry[language][part] for language in LANGUAGES}, values) for part in (0, 1))
+    return Finding(code, entry["subject"], Verdict(entry["verdict"]), said, remedy)
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
@@ -60,20 +59,11 @@ def verdict_of(findings: Iterable[Finding]) -> Verdict:
     return next((one for one in (Verdict.BROKEN, Verdict.MEND) if one in found), Verdict.GOOD)
 
 
-def words(language: str) -> Mapping[str, str]:
-    """Of subjects and verdicts."""
-    return dict(_texts()["words"][language])
-
-
 def codes() -> tuple[str, ...]:
     """All findings there are."""
     return tuple(_entries())
 
 
-def _entries() -> Mapping[str, Any]:
-    return {name: entry for name, entry in _texts().items() if name != "words"}
-
-
 @cache
-def _texts() -> Mapping[str, Any]:
+def _entries() -> Mapping[str, Any]:
     return tomllib.loads(FINDINGS.read_text(encoding="utf-8"))

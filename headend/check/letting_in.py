@@ -22,6 +22,7 @@ from headend.keys import SECRET_NAMES, credentials_from, key_texts, needed_keys,
 from headend.one_meter import key_sources
 from headend.reading.lasting import LastingSession
 from headend.single_session import COUNTER_STEP
+from headend.words import joined, words
 from profiles.errors import (
     AccessDenied,
     HeadEndError,
@@ -77,7 +78,7 @@ async def let_in(patient: Patient, first: Association, examine: Examine) -> None
     if patient.opened:
         patient.add("let_in", associations=", ".join(map(called, patient.opened)))
     if patient.keys_proven:
-        patient.add("keys_right", keys=", ".join(patient.keys_proven))
+        patient.add("keys_right", keys=joined(patient.keys_proven))
     if trials.counters:
         told = ", ".join(f"{name}: {counter}" for name, counter in trials.counters.items())
         patient.add("counter_right", counters=told)
@@ -89,7 +90,7 @@ async def _try(patient: Patient, kind: Association, trials: _Trials, *, main: bo
     if kind == trials.probed:
         return
     if trials.link_gone:
-        trials.leave(kind, "the link is broken")
+        trials.leave(kind, words("check.link_is_broken"))
         return
     if kind.pre_established:
         return  # always open, for the meter's own pushes: there is nothing to be let in by
@@ -100,7 +101,7 @@ async def _try(patient: Patient, kind: Association, trials: _Trials, *, main: bo
         first_counter = _first_counter(patient, kind, keys, trials)
     except SecurityError:
         return
-    patient.telling.say(f"asking to be let in as {called(kind)}")
+    patient.telling.say(words("check.asking_in", association=called(kind)))
     try:
         async with patient.session(kind, keys, first_counter=first_counter) as session:
             await _let_in(patient, kind, session, trials)
@@ -108,7 +109,7 @@ async def _try(patient: Patient, kind: Association, trials: _Trials, *, main: bo
         raise
     except HeadEndError as error:
         if kind in patient.opened:
-            patient.add("link_broke", step="releasing the meter", why=error.message)
+            patient.add("link_broke", step=words("check.releasing_step"), why=error.message)
         else:
             await _refused(patient, kind, keys, trials, error)
     await asyncio.sleep(patient.meter_type.session_habit.pause_s)
@@ -119,10 +120,11 @@ async def _let_in(patient: Patient, kind: Association, session: LastingSession, 
     if kind not in patient.opened:
         patient.opened.append(kind)
     named = {"secret": SECRET_NAMES.get(kind.mechanism, "secret")}
-    proven = [named.get(name, name).replace("_", " ") for name in needed_keys(kind)]
+    proven = [named.get(name, name) for name in needed_keys(kind)]
     if kind.security_control & _BOTH == _ENCRYPTION:
-        proven = [name for name in proven if name != "authentication key"]
-    patient.keys_proven += [name for name in proven if name not in patient.keys_proven]
+        proven = [name for name in proven if name != "authentication_key"]
+    shown = [words(f"check.key_{name}") for name in proven]
+    patient.keys_proven += [name for name in shown if name not in patient.keys_proven]
     if patient.examined is None:
         patient.examined = kind
         await trials.examine(Bedside(patient, kind, session, Reader(session, patient.meter_type)))
@@ -131,11 +133,11 @@ async def _let_in(patient: Patient, kind: Association, session: LastingSession, 
 def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -> Mapping[str, str] | None:
     """The keys with which to try an association; None where it is not to be tried, which is noted."""
     if kind.needs_keys and trials.keys_wrong:
-        trials.leave(kind, "keys that another association refused are not tried again")
+        trials.leave(kind, words("check.keys_refused"))
         return None
     secret = SECRET_NAMES.get(kind.mechanism)
     if secret in trials.secrets_wrong:
-        trials.leave(kind, "a wrong password or secret is not tried again")
+        trials.leave(kind, words("check.secret_refused"))
         return None
     sources = key_sources(patient.options, patient.target)
     try:
@@ -145,7 +147,7 @@ def _keys(patient: Patient, kind: Association, trials: _Trials, *, main: bool) -
             patient.add("key_missing", association=called(kind), why=error.message)
         return None
     if not main and secret is not None and secret not in keys:
-        trials.leave(kind, f"no {secret} of its own was given")
+        trials.leave(kind, words("check.no_own_secret", secret=secret))
         return None
     try:
         credentials_from(keys, kind)
@@ -171,7 +173,7 @@ def _first_counter(patient: Patient, kind: Association, keys: Mapping[str, str],
     if told - ours > COUNTER_STEP and not patient.options.accept_counter:
         if not any(one.code == "counter_ahead" for one in patient.findings):
             patient.add("counter_ahead", told=told, ours=ours, association=called(kind))
-        trials.leave(kind, "the meter's counter is not believed")
+        trials.leave(kind, words("check.counter_not_believed"))
         raise SecurityError("not believed")
     trials.counters.setdefault(called(kind), told)
     return told + 1
@@ -187,7 +189,7 @@ async def _refused(
     elif isinstance(error, LinkError) and (error.asked == "connect" or patient.keys_proven):
         trials.link_gone = True
         if not any(one.code == "link_broke" for one in patient.findings):
-            patient.add("link_broke", step=f"asking to be let in as {association}", why=why)
+            patient.add("link_broke", step=words("check.asking_step", association=association), why=why)
     elif isinstance(error, MeterBusy):
         patient.add("busy", why=why)
     elif isinstance(error, AccessDenied) and error.asked.startswith("associate, HLS") and kind.mechanism == _GMAC:
@@ -213,7 +215,7 @@ def _tell_refusals(patient: Patient, first: Association, trials: _Trials) -> Non
         patient.add("refused", association=names, why=trials.refused[0][1])
         return
     for kind, why in trials.refused:
-        trials.leave(kind, f"the meter answers: {why}")
+        trials.leave(kind, words("check.meter_answers", why=why))
 
 
 def _undeciphered(error: HeadEndError) -> bool:
@@ -250,7 +252,7 @@ async def _probe(patient: Patient, probe: Association, keys: Mapping[str, str], 
     own = dict(keys)
     if secret is not None and secret in keys:
         own["secret"] = keys[secret]
-    patient.telling.say(f"asking {called(probe)}, which needs the encryption key alone, which key is wrong")
+    patient.telling.say(words("check.asking_which_key", association=called(probe)))
     try:
         credentials_from(own, probe)
         first_counter = _first_counter(patient, probe, own, trials)

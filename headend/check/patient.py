@@ -21,6 +21,7 @@ from headend.reading.lasting import LastingSession, lasting_session
 from headend.reading.target import Target
 from headend.reading.telling import Telling
 from headend.single_session import Counting, open_single_session
+from headend.words import Words, words
 from profiles.meter_type import Association, MeterType, Profile
 from profiles.objects import Obis
 
@@ -60,7 +61,7 @@ class Patient:
     told_counters: dict[str, int] = field(default_factory=dict)
     """By association: the highest counter that the meter says it has seen."""
     opened: list[Association] = field(default_factory=list)
-    keys_proven: list[str] = field(default_factory=list)
+    keys_proven: list[Words] = field(default_factory=list)
     """Names of keys that let us in, in words."""
     clock: ClockReading | None = None
     identity: Identity | None = None
@@ -79,9 +80,9 @@ class Patient:
         return self.target.address
 
     @property
-    def framing(self) -> str:
+    def framing(self) -> Words:
         """What the address has the meter asked by."""
-        return "HDLC" if self.address.scheme in HDLC else "the wrapper"
+        return words("check.hdlc" if self.address.scheme in HDLC else "check.wrapper")
 
     @property
     def public(self) -> Association:
@@ -90,7 +91,7 @@ class Patient:
 
     def add(self, code: str, **values: object) -> None:
         """One more finding."""
-        self.findings.append(finding(code, self.options.language, **values))
+        self.findings.append(finding(code, **values))
 
     @asynccontextmanager
     async def session(

@@ -1,12 +1,12 @@
 """What a meter that let us in is asked: who it is, what time it has, what it keeps and how, whether its supply is on.
 
-The one rule: a question is a function of the bedside in `QUESTIONS`, in the order in which one needs another; it adds
-findings, and whatever it raises becomes one: the next question is asked all the same.
+The one rule: a question is a function of the bedside in `QUESTIONS`, in the order in which one needs another, with a
+name in `messages.toml`; it adds findings, and whatever it raises becomes one: the next question is asked all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -18,6 +18,8 @@ from drivers.reading.layout import PROFILE_GENERIC
 from headend.check.block_load import depth, gaps
 from headend.check.patient import Bedside, Patient, called
 from headend.check.pushes import pushes
+from headend.reading.from_meter import relay_state
+from headend.words import Words, joined, words
 from profiles.errors import AccessDenied, HeadEndError, LinkError, MeterBusy, ProtocolError
 from profiles.loader import load_for_nameplate
 from profiles.meter_type import REGISTER_CLASSES, VALUE, MeterType, Profile
@@ -38,7 +40,6 @@ _MOST_MORE: Final = 30
 """Profiles that a type does not know."""
 _NO_UNIT: Final = 255
 _TELLING: Final = ("nameplate", "block_load", "daily_load")
-_RELAY_STATES: Final = {0: "disconnected", 1: "connected", 2: "ready for reconnection"}
 
 
 async def examine(bedside: Bedside) -> None:
@@ -46,18 +47,23 @@ async def examine(bedside: Bedside) -> None:
     patient = bedside.patient
     sees_all = bedside.kind != patient.public or patient.meter_type.reading_association == bedside.kind.name
     if not sees_all:
-        patient.add("not_asked", what=", ".join(list(QUESTIONS)[_PUBLIC_QUESTIONS:]))
-    for name, question in list(QUESTIONS.items())[: None if sees_all else _PUBLIC_QUESTIONS]:
+        patient.add("not_asked", what=joined(map(_about, QUESTIONS[_PUBLIC_QUESTIONS:])))
+    for question in QUESTIONS[: None if sees_all else _PUBLIC_QUESTIONS]:
+        name = _about(question)
         if bedside.session.given_up:
-            patient.add("unread", what=name, why="the link is given up")
+            patient.add("unread", what=name, why=words("check.link_given_up"))
             continue
-        patient.telling.say(f"checking: {name}")
+        patient.telling.say(words("check.checking", what=name))
         try:
             await question(bedside)
         except (LinkError, MeterBusy) as error:
-            patient.add("link_broke", step=f"checking {name}", why=error.message)
+            patient.add("link_broke", step=words("check.checking_step", what=name), why=error.message)
         except HeadEndError as error:
             patient.add("unread", what=name, why=error.message)
+
+
+def _about(question: Question) -> Words:
+    return words(f"check.question_{question.__name__}")
 
 
 # --- who it is ---------------------------------------------------------------------------------------------------
@@ -142,20 +148,19 @@ def _judge_clock(patient: Patient, read: ClockReading) -> None:
     if presumed and off and not read.lost:
         patient.add("clock_unclear", time=read.stated)
     elif read.time is None or read.drift_s is None:
-        patient.add("clock_doubtful", status="it names no time")
+        patient.add("clock_doubtful", status=words("check.no_time"))
     elif read.lost:
         patient.add("clock_lost", time=f"{read.time.astimezone(ZoneInfo(patient.meter_type.zone)):%Y-%m-%d %H:%M}")
     elif off:
-        patient.add("clock_off", seconds=abs(read.drift_s), side=_side(patient, read.drift_s), limit=limit)
+        patient.add("clock_off", seconds=abs(read.drift_s), side=_side(read.drift_s), limit=limit)
     elif read.suspect:
         patient.add("clock_doubtful", status=", ".join(read.stated.clock_status))
     else:
-        patient.add("clock_right", seconds=abs(read.drift_s), side=_side(patient, read.drift_s), limit=limit)
+        patient.add("clock_right", seconds=abs(read.drift_s), side=_side(read.drift_s), limit=limit)
 
 
-def _side(patient: Patient, drift_s: float) -> str:
-    ahead, behind = ("आगे", "पीछे") if patient.options.language == "hi" else ("ahead", "behind")
-    return ahead if drift_s >= 0 else behind
+def _side(drift_s: float) -> Words:
+    return words("check.ahead" if drift_s >= 0 else "check.behind")
 
 
 # --- what it keeps -----------------------------------------------------------------------------------------------
@@ -186,12 +191,13 @@ async def objects(bedside: Bedside) -> None:
 def _expected(meter_type: MeterType) -> Mapping[tuple[int, Obis], str]:
     """What every association that reads should list: class and code, with a name."""
     expected: dict[tuple[int, Obis], str] = {}
-    for named, attribute in (("clock", meter_type.clock), ("serial number", meter_type.serial)):
-        expected[attribute.class_id, attribute.obis] = named
+    for named, attribute in (("clock_object", meter_type.clock), ("serial_number", meter_type.serial)):
+        expected[attribute.class_id, attribute.obis] = words(f"check.{named}")
     for profile in meter_type.profiles.values():
         expected[PROFILE_GENERIC, profile.obis] = f"{_named(profile)} {profile.obis}"
         if profile.scaler_obis is not None:
-            expected.setdefault((PROFILE_GENERIC, profile.scaler_obis), f"scalers {profile.scaler_obis}")
+            scalers = words("check.scalers_of", obis=profile.scaler_obis)
+            expected.setdefault((PROFILE_GENERIC, profile.scaler_obis), scalers)
     return expected
 
 
@@ -215,13 +221,14 @@ async def layouts(bedside: Bedside) -> None:
             given = layout.scaler_of(column.captured)
             if not column.scaled or column.captured not in layout.capture_objects:
                 continue
-            scaler, unit = ("none", None) if given is None else (str(given.scaler), given.unit)
-            if given is None or (column.scaler is not None and given.scaler != column.scaler):
-                scalers.append(f"{_named(profile)} {column.captured.obis}: scaler {scaler}")
-            elif column.unit not in (None, unit, _NO_UNIT):
-                assert column.unit is not None
-                assert unit is not None
-                scalers.append(f"{_named(profile)} {column.captured.obis}: {unit_symbol(unit) or 'no unit'}")
+            where = f"{_named(profile)} {column.captured.obis}"
+            if given is None:
+                scalers.append(words("check.no_scaler", column=where))
+            elif column.scaler is not None and given.scaler != column.scaler:
+                scalers.append(words("check.scaler", column=where, scaler=given.scaler))
+            elif column.unit not in (None, given.unit, _NO_UNIT):
+                unit = unit_symbol(given.unit)
+                scalers.append(words("check.unit" if unit else "check.no_unit", column=where, unit=unit))
     name = patient.meter_type.name
     if columns:
         patient.add("columns_differ", type=name, where=some(columns))
@@ -273,10 +280,10 @@ def _named(profile: Profile) -> str:
     return profile.name.replace("_", " ")
 
 
-def some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> Words:
     """The first few of them."""
     more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" (+{more})" if more > 0 else "")
+    return joined((joined(names[:_SHOWN]), *([f"(+{more})"] if more > 0 else [])), " ")
 
 
 # --- its supply --------------------------------------------------------------------------------------------------
@@ -293,17 +300,8 @@ async def relay(bedside: Bedside) -> None:
         patient.add("relay_on")
         return
     state = await read_object(bedside.session, DisconnectControl, control.obis, 0)
-    patient.add("relay_off", state=str(state.control_state))
+    control_state = state.control_state
+    patient.add("relay_off", state=(control_state and relay_state(control_state.number)) or control_state)
 
 
-QUESTIONS: Final[Mapping[str, Question]] = {
-    "nameplate and type": who,
-    "clock": clock,
-    "object list": objects,
-    "columns and scalers": layouts,
-    "profiles that the type does not know": more_profiles,
-    "depth of the block load": depth,
-    "gaps in the block load": gaps,
-    "pushes": pushes,
-    "supply": relay,
-}
+QUESTIONS: Final[tuple[Question, ...]] = (who, clock, objects, layouts, more_profiles, depth, gaps, pushes, relay)

@@ -17,6 +17,7 @@ from drivers.dlms import axdr
 from drivers.links import open_link
 from drivers.session import Session
 from headend.check.patient import Patient
+from headend.words import words
 from profiles.errors import (
     AccessDenied,
     HeadEndError,
@@ -37,7 +38,7 @@ _OTHER_FRAMING: Final = {Scheme.TCP: Scheme.HDLC_TCP, Scheme.HDLC_TCP: Scheme.TC
 
 async def reached(patient: Patient) -> bool:
     """Ask as the public client, and learn the counters that it shows; whether anybody answered."""
-    patient.telling.say(f"calling {patient.address} as the public client")
+    patient.telling.say(words("check.calling_public", address=patient.address))
     began = time.monotonic()
     try:
         async with patient.session(patient.public, {}) as session:
@@ -94,7 +95,7 @@ async def _answers_otherwise(patient: Patient) -> bool:
         return True
     other = _OTHER_FRAMING.get(address.scheme)
     if other is not None and await _answers(patient, replace(address, scheme=other)):
-        names = {Scheme.TCP: "the wrapper", Scheme.HDLC_TCP: "HDLC"}
+        names = {Scheme.TCP: words("check.wrapper"), Scheme.HDLC_TCP: words("check.hdlc")}
         patient.add(
             "other_framing", spoken=names[other], asked=names[address.scheme], address=replace(address, scheme=other)
         )
@@ -105,7 +106,8 @@ async def _answers_otherwise(patient: Patient) -> bool:
 async def _answers(patient: Patient, address: Address) -> bool:
     """Whether the public client is let in there, or HDLC connected."""
     limited = replace(address, timeout_s=min(address.timeout_s, _PROBE_S))
-    patient.telling.say(f"trying {limited.scheme} and logical device {limited.server or 'as usual'}")
+    trying = "check.trying_server" if limited.server else "check.trying_usual"
+    patient.telling.say(words(trying, scheme=limited.scheme, server=limited.server))
     server = limited.server if limited.server is not None else patient.meter_type.server_sap
     with contextlib.suppress(HeadEndError):
         if limited.scheme is Scheme.HDLC_TCP:

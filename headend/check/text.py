@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 from typing import Final
 
-from headend.check.finding import Verdict, in_order, verdict_of, words
+from headend.check.finding import Verdict, in_order, verdict_of
 from headend.check.patient import Patient
+from headend.words import spoken, words
 
 _PAGE: Final = 110
 _COLOURS: Final = {Verdict.BROKEN: "bold red", Verdict.MEND: "yellow", Verdict.UNKNOWN: "dim", Verdict.GOOD: "green"}
@@ -22,7 +23,7 @@ def to_text(patient: Patient, *, width: int | None, colour: bool) -> str:
     from rich.markup import escape
     from rich.table import Table
 
-    named, verdict = words(patient.options.language), verdict_of(patient.findings)
+    verdict = verdict_of(patient.findings)
     file = io.StringIO()
     console = Console(
         file=file, force_terminal=colour, width=max(width or _PAGE, 60), no_color=not colour, highlight=False
@@ -30,13 +31,17 @@ def to_text(patient: Patient, *, width: int | None, colour: bool) -> str:
     serial = "" if patient.identity is None else patient.identity.serial
     heading = " · ".join(part for part in (str(patient.address), serial, patient.meter_type.name) if part)
     console.print(heading, markup=False, soft_wrap=True)
-    console.print(f"{named['verdict']}: [{_COLOURS[verdict]}]{named[verdict.value]}[/]")
+    console.print(f"{spoken(words('check.verdict'))}: {_shown(verdict)}")
     drawn = Table(box=box.SIMPLE, show_header=False, padding=(0, 1, 0, 0))
     drawn.add_column(no_wrap=True)
     drawn.add_column(no_wrap=True)
     drawn.add_column(overflow="fold")
     for one in in_order(patient.findings):
-        said = escape(one.said) + (f"\n→ {escape(one.remedy)}" if one.remedy else "")
-        drawn.add_row(f"[{_COLOURS[one.verdict]}]{named[one.verdict.value]}[/]", named[one.subject], said)
+        said = escape(spoken(one.said)) + (f"\n→ {escape(spoken(one.remedy))}" if one.remedy else "")
+        drawn.add_row(_shown(one.verdict), spoken(words(f"check.subject_{one.subject}")), said)
     console.print(drawn)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def _shown(verdict: Verdict) -> str:
+    return f"[{_COLOURS[verdict]}]{spoken(words(f'check.verdict_{verdict.name.lower()}'))}[/]"

@@ -6,9 +6,7 @@ goes wrong in it is explained to a person, and goes on as it is in a pipe.
 
 from __future__ import annotations
 
-import enum
 import functools
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,20 +15,13 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
-from headend.cli.options import warn_of_keys
+from headend.cli.options import Lang, warn_of_keys
 from headend.cli.shared_options import with_options
 from profiles.errors import HeadEndError
 
 P = ParamSpec("P")
 
 KEY_OPTIONS: Final = ("encryption_key", "authentication_key", "secret")
-
-
-class Language(enum.StrEnum):
-    """Of events and explanations."""
-
-    ENGLISH = "en"
-    HINDI = "hi"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +67,13 @@ class MeterOptions:
     trace: Annotated[
         Path | None, typer.Option(help="Write each frame, with time and direction and without passwords, to this file.")
     ] = None
-    lang: Annotated[
-        Language | None, typer.Option("--lang", help="Of events and explanations; if not given, LANG says.")
-    ] = None
+    lang: Lang = None
 
     @property
     def given_keys(self) -> dict[str, str]:
         """Keys of the command line by name."""
         given = {name: getattr(self, name) for name in KEY_OPTIONS}
         return {name: text for name, text in given.items() if text is not None}
-
-    @property
-    def language(self) -> str:
-        """`en` or `hi`: as the option says, else as the environment does."""
-        from headend.reading.explaining import usual_language
-
-        return self.lang.value if self.lang is not None else usual_language(os.environ)
 
     def __repr__(self) -> str:
         return f"MeterOptions({self.address!r})"
@@ -108,16 +90,17 @@ def with_meter(command: Callable[Concatenate[MeterOptions, P], None]) -> Callabl
         except HeadEndError as error:
             if not (options.verbose or sys.stderr.isatty()):
                 raise
-            _explain(error, options.language)
+            _explain(error)
             raise typer.Exit(error.exit_code) from None
 
     return with_options(MeterOptions, explained)
 
 
-def _explain(error: HeadEndError, language: str) -> None:
+def _explain(error: HeadEndError) -> None:
     """What it most likely means, for a person."""
     from headend.reading.explaining import explanation
+    from headend.words import spoken
 
     sys.stdout.flush()
-    for line in explanation(error, language):
-        print(line, file=sys.stderr)  # noqa: T201
+    for line in explanation(error):
+        print(spoken(line), file=sys.stderr)  # noqa: T201

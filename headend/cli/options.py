@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,27 @@ Dsn = Annotated[
 ]
 NO_METERS = "no meter is registered yet: `headend meters import FILE` takes a list of them"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Language(enum.StrEnum):
+    """In which a person is told things."""
+
+    ENGLISH = "en"
+    HINDI = "hi"
+
+
+def _speak(language: Language | None) -> Language | None:
+    from headend.words import speak
+
+    if language is not None:
+        speak(language.value)
+    return language
+
+
+Lang = Annotated[
+    Language | None, typer.Option("--lang", callback=_speak, help="Of what is told; if not given, LANG says.")
+]
+"""Holds from the reading of the command line on: a command has nothing to do with it."""
 
 
 def settings_of(config: Path | None, dsn: str | None) -> Settings:

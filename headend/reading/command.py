@@ -17,9 +17,10 @@ import typer
 
 from headend.reading.output import Form, rendered
 from headend.reading.pieces import EVERYTHING
-from headend.reading.tables import Readout
+from headend.reading.tables import Readout, reason_of
 from headend.reading.telling import Telling
 from headend.single_read import SingleRead, read_meter
+from headend.words import words
 from profiles.errors import SettingsError
 from profiles.whole_file import written_whole
 
@@ -91,9 +92,9 @@ def _doubts(readout: Readout, telling: Telling) -> None:
     """What has no place in a table."""
     for table in readout.tables:
         if table.is_load and not table.rows:
-            telling.warn(f"the meter gave no {table.title.lower()} of this time")
+            telling.warn(words("reading.no_load", title=table.title))
         for suspect in table.suspects:
-            telling.warn(f"not believed, {suspect.reason}: {suspect.raw.hex()}")
+            telling.warn(words("reading.not_believed", reason=reason_of(suspect), octets=suspect.raw.hex()))
 
 
 def _write(file: Path, octets: bytes, telling: Telling) -> None:
@@ -106,4 +107,4 @@ def _write(file: Path, octets: bytes, telling: Telling) -> None:
                 whole.write(octets)
     except OSError as error:
         raise SettingsError(f"{file} can't be written: {error.strerror}") from None
-    telling.warn(f"written: {file}")
+    telling.warn(words("reading.written", file=file))

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from headend.words import ENGLISH, HINDI, Words, words
 from profiles.errors import (
     AccessDenied,
     HeadEndError,
@@ -39,12 +40,6 @@ _KINDS: Final[tuple[tuple[type[HeadEndError], str], ...]] = (
 )
 
 
-def usual_language(environment: Mapping[str, str]) -> str:
-    """What LC_ALL, LC_MESSAGES or LANG say; English where they say another than ours."""
-    text = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
-    return "hi" if text.partition("_")[0] == "hi" else "en"
-
-
 def symptom(error: HeadEndError) -> str | None:
     """Which explanation an error has; None where its own words say all."""
     if isinstance(error, AccessDenied):
@@ -66,16 +61,18 @@ def symptom(error: HeadEndError) -> str | None:
     return next((name for kind, name in _KINDS if isinstance(error, kind)), None)
 
 
-def explanation(error: HeadEndError, language: str) -> list[str]:
+def explanation(error: HeadEndError) -> list[str]:
     """Lines for a person: what failed, what it may be, what to try."""
     lines = [f"headend: {error}"]
     name = symptom(error)
     if name is None:
         return lines
-    words, of = _texts()["words"][language], _texts()[name][language]
-    lines += ["", of["what"], "", words["causes"]]
-    lines += [f"  {number}. {cause}" for number, cause in enumerate(of["causes"], 1)]
-    return [*lines, "", words["try"], *(f"  - {step}" for step in of["try"])]
+    english, hindi = (_texts()[name][language] for language in (ENGLISH, HINDI))
+    lines += ["", Words(english["what"], hindi["what"]), "", words("reading.causes")]
+    causes = zip(english["causes"], hindi["causes"], strict=True)
+    lines += [Words(f"  {number}. {cause}", f"  {number}. {same}") for number, (cause, same) in enumerate(causes, 1)]
+    steps = zip(english["try"], hindi["try"], strict=True)
+    return [*lines, "", words("reading.try"), *(Words(f"  - {step}", f"  - {same}") for step, same in steps)]
 
 
 @cache

@@ -17,6 +17,7 @@ from drivers.dlms import axdr
 from drivers.reading import EventRows, LoadPart, ProfileRows, ValueColumn
 from drivers.reading.values import captured_name
 from headend.reading.tables import Cell, Column, Table, plain, quality_marks, unique_keys, visible
+from headend.words import Words, words
 from profiles.channels import CHANNELS, COLUMNS
 from profiles.intervals import Extra
 from profiles.objects import AttributeRef, Obis
@@ -46,7 +47,7 @@ def load_table(
             rows[start_us] = (cells, marks)
     seen = {name for part in parts for name in part.batch.values}
     channels = [channel for name, channel in COLUMNS.items() if name in seen]
-    columns = [Column("start", "starts")]
+    columns = [Column("start", words("reading.starts"))]
     columns += [Column(one.name, one.name.replace("_", " "), unit_symbol(one.unit)) for one in channels]
     columns += _extra_columns(parts)
     ordered = sorted(rows)
@@ -131,7 +132,7 @@ def rows_table(
             if span is None or _stamped_within(part, row, span):
                 rows.append(tuple(_cell(part, row, place, zone) for place in range(len(part.columns))))
                 marks.append(_row_marks(part, row))
-        notes += [f"a row that does not fit the columns: {octets.hex()}" for _, octets in part.table.odd_rows]
+        notes += [words("reading.odd_row", octets=octets.hex()) for _, octets in part.table.odd_rows]
     return Table(what, title, columns, tuple(rows), tuple(marks), record=record and len(rows) == 1, notes=tuple(notes))
 
 
@@ -163,7 +164,7 @@ def text_of(value: axdr.Value) -> Cell:
     if isinstance(value, axdr.BitString):
         return value.bits
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return words("reading.yes" if value else "reading.no")
     if isinstance(value, str):
         return visible(value)
     if value is None or isinstance(value, int | float):
@@ -171,6 +172,11 @@ def text_of(value: axdr.Value) -> Cell:
     if isinstance(value, axdr.Delta):
         return str(value)
     return f"[{', '.join(str(text_of(one)) for one in value)}]"
+
+
+def relay_state(state: object) -> Words | None:
+    """Of a disconnect control; None for what is no control state."""
+    return words(f"reading.relay_{state:d}") if isinstance(state, int) and 0 <= state <= 2 else None
 
 
 def _row_marks(rows: ProfileRows, row: int) -> tuple[str, ...]:
@@ -189,9 +195,7 @@ def _stamped_within(rows: ProfileRows, row: int, span: tuple[int, int]) -> bool:
 # --- events ----------------------------------------------------------------------------------------------------
 
 
-def events_table(
-    logs: Sequence[EventRows], zone: ZoneInfo, language: str, span: tuple[int, int] | None = None
-) -> Table:
+def events_table(logs: Sequence[EventRows], zone: ZoneInfo, span: tuple[int, int] | None = None) -> Table:
     """The entries of all logs in the order of time; the snapshot of the moment beside what happened.
 
     `span`: entries outside of [first, end), in µs, are left out.
@@ -206,19 +210,19 @@ def events_table(
         }
         snapshot = [place for place in range(len(columns)) if place not in taken]
         beside |= {columns[place].key: columns[place] for place in snapshot}
-        notes += [f"a row that does not fit the columns: {octets.hex()}" for _, octets in log.rows.table.odd_rows]
+        notes += [words("reading.odd_row", octets=octets.hex()) for _, octets in log.rows.table.odd_rows]
         for row in range(len(log)):
             if span is not None and not _stamped_within(log.rows, row, span):
                 continue
             cells = {columns[place].key: _cell(log.rows, row, place, zone) for place in snapshot}
-            time, said = _said(log, row, zone, language)
+            time, said = _said(log, row, zone)
             entries.append((time, said, cells, _row_marks(log.rows, row)))
     entries.sort(key=lambda entry: entry[0] or datetime.min.replace(tzinfo=UTC))
     heads = ("time", "log", "code", "event", "severity", "number")
     return Table(
         "events",
-        "Events",
-        (*(Column(head, head) for head in heads), *beside.values()),
+        words("reading.events"),
+        (*(Column(head, words(f"reading.{head}")) for head in heads), *beside.values()),
         tuple((*said, *(cells.get(key) for key in beside)) for _, said, cells, _ in entries),
         tuple(marks for *_, marks in entries),
         notes=tuple(notes),
@@ -233,12 +237,12 @@ def _is_same(column: ValueColumn, other: ValueColumn | None) -> bool:
     return other is not None and column.captured == other.captured
 
 
-def _said(log: EventRows, row: int, zone: ZoneInfo, language: str) -> tuple[datetime | None, tuple[Cell, ...]]:
+def _said(log: EventRows, row: int, zone: ZoneInfo) -> tuple[datetime | None, tuple[Cell, ...]]:
     """Time, and with it log, code, words, severity and number of an entry."""
     event = log.event(row)
     time = local(log.times.values[row], zone) if log.times is not None and log.times.known[row] else None
     number = log.sequence.exact(row) if log.sequence is not None else None
-    words = None if event is None else event.hindi if language == "hi" else event.english
-    severity = None if event is None else event.severity
+    name = None if event is None else Words(event.english, event.hindi)
+    severity = None if event is None else words(f"reading.severity_{event.severity}")
     code = None if event is None else event.id
-    return time, (time, log.group.replace("_", " "), code, words, severity, None if number is None else int(number))
+    return time, (time, log.group.replace("_", " "), code, name, severity, None if number is None else int(number))

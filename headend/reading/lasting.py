@@ -14,6 +14,7 @@ from typing import Final
 
 from drivers.session import Session
 from headend.reading.telling import Telling
+from headend.words import words
 from profiles.errors import HeadEndError, LinkError, LinkTimeout, MeterBusy
 from profiles.objects import AttributeRef
 
@@ -87,16 +88,17 @@ class LastingSession(Session):
         if isinstance(error, LinkTimeout):
             kind, offered = self.association.kind, self.association.server_max_pdu
             self._max_pdu = max(SMALLEST_PDU, min(kind.max_pdu, offered or kind.max_pdu) // 2)
-        self._telling.say(f"the link broke: {error.message}")
+        self._telling.say(words("reading.link_broke", why=error.message))
 
     async def _open_again(self) -> Session:
         wait_s = min(FIRST_WAIT_S * 2 ** (self.breaks - 1), LONGEST_WAIT_S)
-        smaller = f", with answers of at most {self._max_pdu} octets" if self._max_pdu else ""
-        self._telling.say(f"opening it again in {wait_s:g} s, attempt {self.breaks} of {PATIENCE - 1}{smaller}")
+        how = "reading.opening_again_smaller" if self._max_pdu else "reading.opening_again"
+        values = {"seconds": wait_s, "attempt": self.breaks, "attempts": PATIENCE - 1, "octets": self._max_pdu}
+        self._telling.say(words(how, **values))
         await asyncio.sleep(wait_s)
         opened = await self._stack.enter_async_context(self._opener(self._max_pdu))
         self.link, self.association, self._opened = opened.link, opened.association, opened
-        self._telling.say("the meter is there again; what was read stays, the rest is read on")
+        self._telling.say(words("reading.there_again"))
         return opened
 
     async def close(self) -> None:

@@ -9,16 +9,13 @@ from dataclasses import asdict
 from typing import Any
 
 from drivers.links.line_time import LineUse
+from headend.words import Words, words
 
 
-def told_of_line(line: LineUse) -> str:
+def told_of_line(line: LineUse) -> Words:
     """In one sentence."""
     over = f" ({line.taken_s / line.line_s - 1:+.1%})" if line.line_s else ""
-    opening = f"; the sign-on before it {line.opening_s:.2f} s" if line.opening_s else ""
-    return (
-        f"on the line at {line.baud} baud: {line.sent} octets sent, {line.received} received; "
-        f"they take {line.line_s:.2f} s, the read took {line.taken_s:.2f} s{over}{opening}"
-    )
+    return words("reading.line_use_opened" if line.opening_s else "reading.line_use", over=over, **asdict(line))
 
 
 def line_json(line: LineUse) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 from drivers.dlms import axdr
 from drivers.reading import EventRows, LoadPart, Reader, identity
 from drivers.reading.selection import on_grid
-from headend.reading.from_meter import events_table, load_table, rows_table, text_of
+from headend.reading.from_meter import events_table, load_table, relay_state, rows_table, text_of
 from headend.reading.lasting import LastingSession
 from headend.reading.pace import Pace
 from headend.reading.span import Span
 from headend.reading.tables import Record, Table, length_of
 from headend.reading.telling import Telling
+from headend.words import Words, joined, words
 from profiles.datetimes import later
 from profiles.errors import AccessDenied, LinkError, SettingsError
 from profiles.meter_type import Profile, ProfileKind
@@ -31,11 +32,11 @@ EVERYTHING: Final = "all"
 _USUAL_DAYS: Final = {"block-load": 1, "daily": 30}
 """How many whole days before today are read where no beginning is given; of events and billing all there is."""
 
-_NAMEPLATE_TITLES: Final = {identity.DEVICE_ID: "Device ID", identity.MAKER: "Maker", identity.YEAR: "Year of make"}
+_NAMEPLATE_TITLES: Final = {identity.DEVICE_ID: "device_id", identity.MAKER: "maker", identity.YEAR: "year_of_make"}
+"""By the names of their messages."""
 _TAMPERS: Final = AttributeRef(1, Obis(0, 0, 94, 91, 0), 2)
 _SIGNAL: Final = AttributeRef(1, Obis(0, 1, 96, 12, 5), 2)
 _DISCONNECT, _LIMITER = 70, 71
-_RELAY_STATES: Final = {0: "disconnected", 1: "connected", 2: "ready for reconnection"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,6 @@ class Asked:
     span: Span
     now: datetime
     telling: Telling
-    language: str = "en"
     log: str | None = None
 
     @property
@@ -82,47 +82,50 @@ async def read_pieces(asked: Asked, what: str, found: Found) -> None:
 
 
 async def _nameplate(asked: Asked) -> Table:
-    asked.telling.say("reading the nameplate")
+    asked.telling.say(words("reading.reading_nameplate"))
     rows = await asked.reader.nameplate()
-    return rows_table("nameplate", "Nameplate", [rows], asked.zone, record=True, titles=_NAMEPLATE_TITLES)
+    titles = {obis: words(f"reading.{name}") for obis, name in _NAMEPLATE_TITLES.items()}
+    return rows_table("nameplate", words("reading.nameplate"), [rows], asked.zone, record=True, titles=titles)
 
 
 async def _now(asked: Asked) -> Table:
-    asked.telling.say("reading the values of this moment")
+    asked.telling.say(words("reading.reading_now"))
     rows = await asked.reader.instantaneous()
-    return rows_table("now", "Values of this moment", [rows], asked.zone, record=True)
+    return rows_table("now", words("reading.now"), [rows], asked.zone, record=True)
 
 
 async def _clock(asked: Asked) -> Table:
-    asked.telling.say("asking the clock")
+    asked.telling.say(words("reading.reading_clock"))
     clock = await asked.reader.clock()
-    record = Record("clock", "Clock")
-    record.add("time", "meter's time", None if clock.time is None else clock.time.astimezone(asked.zone))
-    record.add("stated", "as the meter says it", str(clock.stated))
-    record.add("drift", "ahead of this machine", None if clock.drift_s is None else round(clock.drift_s, 1), "s")
-    record.add("uncertainty", "give or take", round(clock.uncertainty_s, 1), "s")
-    record.add("status", "clock status", ", ".join(clock.stated.clock_status) or "good")
+    record = Record("clock", words("reading.clock"))
+    record.add("time", words("reading.meter_time"), None if clock.time is None else clock.time.astimezone(asked.zone))
+    record.add("stated", words("reading.stated"), str(clock.stated))
+    drift_s = None if clock.drift_s is None else round(clock.drift_s, 1)
+    record.add("drift", words("reading.drift"), drift_s, "s")
+    record.add("uncertainty", words("reading.uncertainty"), round(clock.uncertainty_s, 1), "s")
+    record.add("status", words("reading.clock_status"), ", ".join(clock.stated.clock_status) or words("reading.good"))
     if clock.lost:
-        record.notes.append("the clock was lost: it shows a year in which it has surely not been set")
+        record.notes.append(words("reading.clock_lost"))
     if clock.drift_s is not None and abs(clock.drift_s) > asked.reader.meter_type.drift_allowed_s > 0:
-        record.notes.append("the clock is further off than the meter's type allows: set it, or this machine's")
+        record.notes.append(words("reading.clock_off"))
     return record.table()
 
 
 async def _status(asked: Asked) -> Table:
-    asked.telling.say("reading relay, limits, tamper count, signal and the event status word")
-    record = Record("status", "Status")
+    asked.telling.say(words("reading.reading_status"))
+    record = Record("status", words("reading.status"))
     for control in asked.reader.meter_type.controls.values():
         if control.class_id == _DISCONNECT:
             await _relay(asked, record, control.obis)
         elif control.class_id == _LIMITER:
-            record.add("limit_active", "load limit, in force", await _plain(asked, _of(_LIMITER, control.obis, 3)))
-            record.add("limit_normal", "load limit, normal", await _plain(asked, _of(_LIMITER, control.obis, 4)))
-    record.add("tamper_count", "tamper count", await _plain(asked, _TAMPERS))
-    record.add("signal", "signal strength", await _plain(asked, _SIGNAL))
+            for key, attribute in (("limit_active", 3), ("limit_normal", 4)):
+                limit = await _plain(asked, _of(_LIMITER, control.obis, attribute))
+                record.add(key, words(f"reading.{key}"), limit)
+    record.add("tamper_count", words("reading.tamper_count"), await _plain(asked, _TAMPERS))
+    record.add("signal", words("reading.signal"), await _plain(asked, _SIGNAL))
     untold = [column.title for column, cell in zip(record.columns, record.cells, strict=True) if cell is None]
     if untold:
-        record.notes.append(f"not told to this association: {', '.join(untold)}")
+        record.notes.append(words("reading.not_told", names=joined(untold)))
     await _status_word(asked, record)
     return record.table()
 
@@ -133,20 +136,19 @@ async def _status_word(asked: Asked, record: Record) -> None:
     except (AccessDenied, SettingsError) as error:
         if error.retry:
             raise
-        record.notes.append(f"event status word: {error.message}")
+        record.notes.append(words("reading.no_status_word", why=error.message))
         return
-    names = [bit.hindi if asked.language == "hi" else bit.english for bit in word.bits]
-    record.add("status_word", "event status word", word.octets.hex())
-    record.add("holds_now", "what holds now", "; ".join(names) or "nothing")
+    names = [Words(bit.english, bit.hindi) for bit in word.bits]
+    record.add("status_word", words("reading.status_word"), word.octets.hex())
+    record.add("holds_now", words("reading.holds_now"), joined(names, "; ") or words("reading.nothing"))
 
 
 async def _relay(asked: Asked, record: Record, obis: Obis) -> None:
     output = await _plain(asked, _of(_DISCONNECT, obis, 2))
     state = await _plain(asked, _of(_DISCONNECT, obis, 3))
-    shown = None if output is None else "connected" if output == "yes" else "disconnected"
-    record.add("relay", "supply", shown)
-    record.add("relay_state", "relay's control state", _RELAY_STATES.get(state) if isinstance(state, int) else None)
-    record.add("relay_mode", "relay's control mode", await _plain(asked, _of(_DISCONNECT, obis, 4)))
+    record.add("relay", words("reading.supply"), None if output is None else relay_state(output == "yes"))
+    record.add("relay_state", words("reading.relay_state"), relay_state(state))
+    record.add("relay_mode", words("reading.relay_mode"), await _plain(asked, _of(_DISCONNECT, obis, 4)))
 
 
 def _of(class_id: int, obis: Obis, attribute: int) -> AttributeRef:
@@ -167,7 +169,7 @@ async def _plain(asked: Asked, attribute: AttributeRef) -> str | int | float | N
 # --- profiles in parts -----------------------------------------------------------------------------------------
 
 
-def _load(what: str, title: str, kind: ProfileKind) -> Callable[[Asked], Awaitable[Table]]:
+def _load(what: str, message: str, kind: ProfileKind) -> Callable[[Asked], Awaitable[Table]]:
     async def piece(asked: Asked) -> Table:
         profile = asked.reader.profile(kind)
         start, end = asked.span.moments(asked.zone, asked.now, _USUAL_DAYS[what])
@@ -181,9 +183,10 @@ def _load(what: str, title: str, kind: ProfileKind) -> Callable[[Asked], Awaitab
                 remedy="widen --from and --to",
             )
         expected = round((until - first).total_seconds() / period_s)
-        asked.telling.say(f"reading {what}: up to {expected} rows, each of {length_of(period_s)}")
+        asked.telling.say(words("reading.reading_load", what=what, rows=expected, length=length_of(period_s)))
         with asked.telling.reading(what, expected):
             parts = await _load_parts(asked, profile, first, until)
+        title = words(f"reading.{message}")
         return load_table(what, title, parts, interval_s=period_s, start=first, end=until, zone=asked.zone)
 
     return piece
@@ -207,7 +210,7 @@ async def _load_parts(asked: Asked, profile: Profile, start: datetime, end: date
             if asked.session.given_up:
                 raise
             pace.broke()
-            telling.say(f"reading on from {start.astimezone(asked.zone):%Y-%m-%d %H:%M}, {pace.rows} rows at once")
+            telling.say(words("reading.reading_on", time=start.astimezone(asked.zone), rows=pace.rows))
         else:
             pace.took(max(came, 1), time.monotonic() - began)
     return parts
@@ -219,25 +222,25 @@ def _told(telling: Telling, part: LoadPart) -> LoadPart:
 
 
 async def _billing(asked: Asked) -> Table:
-    asked.telling.say("reading the billing periods, the newest first")
+    asked.telling.say(words("reading.reading_billing"))
     parts = []
     with asked.telling.reading("billing"):
         async for rows in asked.reader.billing():
             asked.telling.rows(len(rows))
             parts.append(rows)
-    return rows_table("billing", "Billing periods", parts, asked.zone, span=_microseconds(asked))
+    return rows_table("billing", words("reading.billing"), parts, asked.zone, span=_microseconds(asked))
 
 
 async def _events(asked: Asked) -> Table:
     since = asked.span.moments(asked.zone, asked.now, 0)[0] if asked.span.start or asked.span.last else None
     found: list[EventRows] = []
     for log in _logs(asked):
-        asked.telling.say(f"reading {log.name.replace('_', ' ')}, the newest entries first")
+        asked.telling.say(words("reading.reading_log", log=log.name.replace("_", " ")))
         with asked.telling.reading(log.name.replace("_", " ")):
             async for rows in asked.reader.events(log, since):
                 asked.telling.rows(len(rows))
                 found.append(rows)
-    return events_table(found, asked.zone, asked.language, _microseconds(asked))
+    return events_table(found, asked.zone, _microseconds(asked))
 
 
 def _logs(asked: Asked) -> tuple[Profile, ...]:
@@ -275,8 +278,8 @@ PIECES: Final[Mapping[str, Callable[[Asked], Awaitable[Table]]]] = {
     "status": _status,
     "now": _now,
     "billing": _billing,
-    "daily": _load("daily", "Daily load", "daily_load"),
-    "block-load": _load("block-load", "Block load", "block_load"),
+    "daily": _load("daily", "daily", "daily_load"),
+    "block-load": _load("block-load", "block_load", "block_load"),
     "events": _events,
 }
 """By WHAT, in the order in which `all` reads and shows them."""

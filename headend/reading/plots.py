@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from headend.reading.tables import Cell, Column, Readout, Table
+from headend.words import spoken, words
 from profiles.errors import SettingsError
 
 _ENERGY: Final = ("wh_import", "wh_import_register", "w_import")
@@ -41,7 +42,7 @@ def _picture(table: Table, *, width: int, colour: bool) -> str | None:
 
     plotext.clear_figure()
     plotext.plotsize(width, _HEIGHT)
-    plotext.title(f"{table.title}: {column.title}, {column.unit}")
+    plotext.title(f"{spoken(table.title)}: {spoken(column.title)}, {column.unit}")
     if table.what == "block-load":
         _curve(plotext, times, values)
     else:
@@ -96,7 +97,8 @@ def energy_of(table: Table) -> tuple[Column, list[datetime], list[float | None]]
             (time, None if value is None or before is None else value - before)
             for (_, before), (time, value) in pairwise(pairs)
         ]
-        column = Column(column.key, f"{column.title.removesuffix(' register')} since the row before", column.unit)
+        title = words("reading.since_row_before", title=column.title.removesuffix(" register"))
+        column = Column(column.key, title, column.unit)
     return (column, [time for time, _ in pairs], [value for _, value in pairs]) if pairs else None
 
 

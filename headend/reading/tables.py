@@ -14,7 +14,16 @@ from decimal import Context, Decimal
 from typing import Final
 
 from drivers.links.line_time import LineUse
-from profiles.intervals import Quality, Suspect
+from headend.words import Words, words
+from profiles.intervals import (
+    IN_THE_FUTURE,
+    NO_DATE_TIME,
+    OFF_THE_GRID,
+    OTHER_COLUMNS,
+    TOO_OLD,
+    Quality,
+    Suspect,
+)
 
 _EXACT: Final = Context(prec=200)
 _WIDE: Final = 14
@@ -24,6 +33,15 @@ _FEW: Final = 14
 
 UNSEEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of a line: in a terminal they do what nobody asked for."""
+
+_REASONS: Final = {
+    NO_DATE_TIME: "no_date_time",
+    TOO_OLD: "too_old",
+    IN_THE_FUTURE: "in_the_future",
+    OFF_THE_GRID: "off_the_grid",
+    OTHER_COLUMNS: "other_columns",
+}
+"""Why a row is not believed: the names of the messages."""
 
 Cell = datetime | Decimal | int | float | str | None
 
@@ -132,14 +150,23 @@ class Readout:
         return next((one for one in self.tables if one.what == what), None)
 
 
-def length_of(seconds: int) -> str:
+def length_of(seconds: int) -> Words:
     """`15 min`, `a day`."""
-    return "a day" if seconds == 86_400 else f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"
+    if seconds == 86_400:
+        return words("reading.a_day")
+    if seconds % 60:
+        return words("reading.seconds", number=seconds)
+    return words("reading.minutes", number=seconds // 60)
 
 
 def quality_marks(bits: int) -> tuple[str, ...]:
     """The names of `Quality` bits, in their order."""
     return tuple(mark.name.lower() for mark in Quality(bits) if mark.name)
+
+
+def reason_of(suspect: Suspect) -> Words:
+    """Why a row is not believed."""
+    return words(f"reading.reason_{_REASONS[suspect.reason]}")
 
 
 def plain(value: Decimal) -> Decimal:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from headend.words import spoken, words
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -29,7 +31,7 @@ class Telling:
 
     def warn(self, text: str) -> None:
         """A line that is always told."""
-        line = f"headend: {text}"
+        line = f"headend: {spoken(text)}"
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -42,7 +44,7 @@ class Telling:
             yield
             return
         with _new_bar() as bar:
-            self._bar, self._task = bar, bar.add_task(what, total=rows)
+            self._bar, self._task = bar, bar.add_task(spoken(what), total=rows)
             try:
                 yield
             finally:
@@ -62,7 +64,7 @@ def _new_bar() -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("rows, left"),
+        TextColumn(spoken(words("reading.rows_left"))),
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=Console(stderr=True), transient=True)

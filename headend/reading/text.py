@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from headend.reading.tables import Cell, Readout, Table, length_of
+from headend.words import Words, joined, spoken, words
 
 if TYPE_CHECKING:
     from rich.table import Table as Drawn
@@ -35,26 +36,26 @@ def to_text(readout: Readout, *, width: int | None = None, colour: bool = False)
         console.print()
         console.print(drawn)
         for note in table.notes:
-            console.print(f"  {note}", markup=False, soft_wrap=True)
+            console.print(f"  {spoken(note)}", markup=False, soft_wrap=True)
     for sentence in readout.missing:
-        console.print(f"not read: {sentence}", markup=False, soft_wrap=True)
+        console.print(spoken(words("reading.not_read", what=sentence)), markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def _heading(readout: Readout) -> str:
     name = readout.serial or readout.system_title.hex().upper()
-    parts = (readout.address, name, readout.meter_type, f"times of {readout.zone}")
+    parts = (readout.address, name, readout.meter_type, spoken(words("reading.times_of", zone=readout.zone)))
     return " · ".join(part for part in parts if part)
 
 
 def title_of(table: Table) -> str:
-    """`Block load · 96 intervals of 15 min`."""
+    """`Block load · 96 intervals of 15 min`, in words of each language."""
     if table.record:
         return table.title
     period = table.interval_s
     if period is None:
-        return f"{table.title} · {len(table.rows)}"
-    return f"{table.title} · {len(table.rows)} intervals of {length_of(period)}"
+        return words("reading.rows", title=table.title, rows=len(table.rows))
+    return words("reading.intervals", title=table.title, rows=len(table.rows), length=length_of(period))
 
 
 def drawn_table(table: Table) -> Drawn:
@@ -63,7 +64,8 @@ def drawn_table(table: Table) -> Drawn:
     from rich.markup import escape
     from rich.table import Table as Drawn
 
-    drawn = Drawn(title=escape(title_of(table)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    title = escape(spoken(title_of(table)))
+    drawn = Drawn(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     if table.upright:
         _draw_upright(table, drawn)
     else:
@@ -82,10 +84,11 @@ def _draw_upright(table: Table, drawn: Drawn) -> None:
     drawn.add_column(no_wrap=True)
     for place, column in enumerate(table.columns):
         decimals = table.decimals(place)
-        cells = [escape(shown(row[place], column.unit, decimals)) for row in table.rows]
-        drawn.add_row(escape(column.title), *cells, escape(column.unit if any(cells) else ""))
+        cells = [escape(_spoken_cell(row[place], column.unit, decimals)) for row in table.rows]
+        drawn.add_row(escape(spoken(column.title)), *cells, escape(column.unit if any(cells) else ""))
     if any(table.marks):
-        drawn.add_row("quality", *(marks_text(table.marks_of(place)) for place in range(len(table.rows))), "")
+        marks = [spoken(marks_text(table.marks_of(place))) for place in range(len(table.rows))]
+        drawn.add_row(spoken(words("reading.quality")), *marks, "")
 
 
 def _draw_rows(table: Table, drawn: Drawn) -> None:
@@ -93,35 +96,40 @@ def _draw_rows(table: Table, drawn: Drawn) -> None:
     from rich.markup import escape
 
     for place, column in enumerate(table.columns):
-        words = any(isinstance(row[place], str | datetime) for row in table.rows)
-        drawn.add_column(_head(column.title, column.unit), justify="left" if words else "right", no_wrap=True)
+        is_text = any(isinstance(row[place], str | datetime) for row in table.rows)
+        drawn.add_column(_head(spoken(column.title), column.unit), justify="left" if is_text else "right", no_wrap=True)
     decimals = [table.decimals(place) for place in range(len(table.columns))]
     marked = any(table.marks)
     if marked:
-        drawn.add_column("quality", no_wrap=True, style="yellow")
+        drawn.add_column(spoken(words("reading.quality")), no_wrap=True, style="yellow")
     for at, row in enumerate(table.rows):
         cells = [
-            escape(shown(cell, column.unit, places))
+            escape(_spoken_cell(cell, column.unit, places))
             for cell, column, places in zip(row, table.columns, decimals, strict=True)
         ]
-        drawn.add_row(*cells, *([marks_text(table.marks_of(at))] if marked else []))
+        drawn.add_row(*cells, *([spoken(marks_text(table.marks_of(at)))] if marked else []))
 
 
 def _head(title: str, unit: str) -> str:
     """In lines that are not much wider than what stands under them."""
+    from rich.cells import cell_len
     from rich.markup import escape
 
     lines: list[str] = [""]
     for word in title.split():
-        if lines[-1] and len(lines[-1]) + len(word) > _HEAD_WIDTH:
+        if lines[-1] and cell_len(lines[-1]) + cell_len(word) > _HEAD_WIDTH:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     return escape("\n".join((*lines, unit)).rstrip("\n"))
 
 
-def marks_text(marks: Sequence[str]) -> str:
+def marks_text(marks: Sequence[str]) -> Words:
     """What is known against a row, for the eye."""
-    return ", ".join(marks).replace("_", " ")
+    return joined(words(f"reading.mark_{mark}") for mark in marks)
+
+
+def _spoken_cell(cell: Cell, unit: str, decimals: int) -> str:
+    return spoken(cell) if isinstance(cell, Words) else shown(cell, unit, decimals)
 
 
 def shown(cell: Cell, unit: str = "", decimals: int = 0) -> str:

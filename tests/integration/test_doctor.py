@@ -15,7 +15,7 @@ from drivers.dlms import acse
 from headend.check.command import check
 from headend.check.finding import Finding, Verdict, verdict_of
 from headend.check.patient import Wanted
-from headend.cli.meter_options import Language, MeterOptions
+from headend.cli.meter_options import MeterOptions
 from headend.reading.telling import Telling
 from profiles.loader import load_meter_type
 from profiles.meter_type import MeterType
@@ -122,9 +122,9 @@ async def test_a_healthy_meter_is_good_in_every_respect(tmp_path: Path) -> None:
         assert bed.meter.identity.serial in found["identity"].said
         assert bed.server.repeats == 0
         # What is right is right in Hindi too, and who asks for another destination is told.
-        found = await bed.examined(push_to="10.0.0.6:4059", lang=Language.HINDI)
+        found = await bed.examined(push_to="10.0.0.6:4059")
         assert grave(found) == {"push_elsewhere"}
-        assert "मीटर" in found["reached"].said
+        assert "मीटर" in found["reached"].said.hindi
         assert bed.meter.holder is None, "an association was left open"
 
 

@@ -6,7 +6,8 @@ from string import Formatter
 
 import pytest
 
-from headend.check.finding import FINDINGS, LANGUAGES, Verdict, codes, finding, in_order, verdict_of, words
+from headend.check.finding import FINDINGS, Verdict, codes, finding, in_order, verdict_of
+from headend.words import LANGUAGES, words
 
 
 @pytest.mark.parametrize("code", codes())
@@ -16,22 +17,21 @@ def test_each_finding_says_the_same_in_each_language(code: str) -> None:
     names = {language: sorted(name for _, name, *_ in Formatter().parse(lines[language]) if name) for language in lines}
     assert set(lines) == set(LANGUAGES)
     assert set(names["en"]) == set(names["hi"])
-    english, hindi = (finding(code, language, **dict.fromkeys(names["en"], 7)) for language in LANGUAGES)
-    assert any("\u0900" <= letter <= "\u097f" for letter in hindi.said)
-    assert bool(english.remedy) == bool(hindi.remedy)
-    if english.verdict in (Verdict.BROKEN, Verdict.MEND):
-        assert english.remedy, "what is to be mended has a remedy"
-    for language in LANGUAGES:
-        assert words(language)[english.subject]
-        assert words(language)[english.verdict]
+    found = finding(code, **dict.fromkeys(names["en"], 7))
+    assert any("\u0900" <= letter <= "\u097f" for letter in found.said.hindi)
+    assert bool(found.remedy) == bool(found.remedy.hindi)
+    if found.verdict in (Verdict.BROKEN, Verdict.MEND):
+        assert found.remedy, "what is to be mended has a remedy"
+    assert words(f"check.subject_{found.subject}")
+    assert words(f"check.verdict_{found.verdict.name.lower()}") == found.verdict
 
 
 def test_the_gravest_finding_comes_first_and_is_the_verdict() -> None:
     found = [
-        finding("relay_on", "en"),
-        finding("unread", "en", what="clock", why="nobody knows"),
-        finding("gaps", "en", days=3, missing=1, expected=288, where="there"),
-        finding("no_such_name", "en", host="nowhere"),
+        finding("relay_on"),
+        finding("unread", what="clock", why="nobody knows"),
+        finding("gaps", days=3, missing=1, expected=288, where="there"),
+        finding("no_such_name", host="nowhere"),
     ]
     assert [one.code for one in in_order(found)] == ["no_such_name", "gaps", "unread", "relay_on"]
     assert verdict_of(found) is Verdict.BROKEN
