@@ -14,14 +14,29 @@ import time
 import tty
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from bad_link import BadLink
 from screen import Screen
-from terminal import Meters, Terminal, wait_until
+from terminal import Meters, Terminal, last_quarter, wait_until
 
 from drivers.session import RELEASE_S
 
+FLEET = """
+seed = 28
+commissioned_at = {start}
+[divisions.Datia]
+meters = 1
+[archetypes.home]
+meter_types = {{ is15959-1ph = 1 }}
+[makers]
+SMA = 1
+[faults]
+latency = {{ median_ms = 800, longest_ms = 850 }}
+loss = {{ chance = 0.02 }}
+reset = {{ chance = 0.02 }}
+"""
 WEEK = ("--last", "7d")
 RLRQ, DISC = "62 28 80 01", "7e a0 07 03 41 53 56 a2 7e"
 
@@ -173,15 +188,24 @@ def test_a_second_ctrl_c_ends_at_once_where_the_meter_no_longer_answers(place: t
         assert time.monotonic() - began < RELEASE_S / 2
 
 
-def test_a_slow_link_is_asked_for_few_rows_at_once(place: tuple[Terminal, Meters]) -> None:
-    terminal, meters = place
-    with BadLink(meters.address(), octets_per_s=4000) as slow:
-        trace = terminal.folder / "slow.trace"
-        done = terminal.run("read", slow.address, "block-load", "--last", "2d", "--json", "--keys", "meter.toml",
-                            "--trace", trace)  # fmt: skip
-    rows = json.loads(done.stdout)["intervals"]
-    assert timedelta(minutes=15) * len(rows) >= timedelta(days=2) - timedelta(minutes=30)
-    assert trace.read_text().count("\n# ") + trace.read_text().startswith("# ") == 2
+def test_a_week_is_read_over_a_link_with_a_delay_of_800_ms_that_loses_and_cuts(terminal: Terminal) -> None:
+    end = last_quarter()
+    start = end - timedelta(days=8)
+    (terminal.folder / "fleet.toml").write_text(FLEET.format(start=start.isoformat()))
+    files = terminal.folder / "meters.csv", terminal.folder / "expect.csv"
+    program = terminal.start("simulate", "--json", "--fleet", "fleet.toml", "--port", "0", "--end", end.isoformat(),
+                             "--registry", files[0], "--expect", files[1])  # fmt: skip
+    port = json.loads(program.says(r'\{"meters".*\}', of="out")[0])["port"]
+    meters = Meters(program, port, *files, start, end)
+    address = f"{meters.address()}?timeout=3"
+    done = terminal.run("read", address, "block-load", *WEEK, "--keys", meters.registry, "--json", "-v")
+    check_whole(meters, done.stdout)
+    assert done.stderr.count("the link broke") >= 2
+    assert "no answer within 3 s" in done.stderr
+    at_once = [int(rows) for rows in re.findall(r"(\d+) rows at once", done.stderr)]
+    assert at_once[0] > 24
+    assert any(later < before for before, later in pairwise(at_once))
+    meters.stop()
 
 
 @pytest.mark.parametrize("options", ["", "?information=128&window=1"])

@@ -47,7 +47,7 @@ def test_a_link_that_breaks_while_a_meter_is_watched_is_opened_again_and_ctrl_c_
     row = meters.rows[0]
     keys = terminal.folder / "one.toml"
     keys.write_text("\n".join(f'{name} = "{row[name]}"' for name in row if "key" in name or "secret" in name))
-    with BadLink(meters.address(), cuts=1, cut_after=4500) as link:
+    with BadLink(meters.address(), cuts=1, cut_after=2500) as link:
         arguments = ("--type", row["meter_type"], "--keys", keys, "--every", "1s", "--json", "-v")
         program = terminal.start("watch", link.address, *arguments)
         program.says(r"(?s)opening it again.*the meter is there again")
