@@ -134,11 +134,11 @@ class Campaign:
         return self.terminal.start("run", **self.environment | self._database() | given)
 
     def register(self, meters: Meters, *, segments: int = 1) -> None:
-        """Make the database ready and import the fleet's list, spread over so many segments."""
+        """Make the database ready and import the fleet's list, spread over so many segments, or those that it names."""
         durable = ("fsync", "synchronous_commit", "full_page_writes")
         with psycopg.connect(self.dsn) as connection:
             assert [connection.execute(f"SHOW {one}".encode()).fetchone() for one in durable] == [("on",)] * 3
-        rows = [row | {"segment": f"segment {n % segments}"} for n, row in enumerate(meters.rows)]
+        rows = [{"segment": f"segment {n % segments}"} | row for n, row in enumerate(meters.rows)]
         with meters.registry.open("w") as lines:
             table = csv.DictWriter(lines, list(rows[0]))
             table.writeheader()
