@@ -79,13 +79,17 @@ class LastingSession(Session):
                 return answer
 
     async def _broke(self, error: HeadEndError) -> None:
-        """Close what is left of the session, and make the next one easier on the link."""
+        """Close what is left of the session, and make the next one easier on the link.
+
+        An answer that is lost once was not too long; one that is lost a second time may be.
+        """
         self.breaks += 1
+        too_long = isinstance(error, LinkTimeout) and self._opened is not None and self.breaks > 1
         self._opened = None
         stack, self._stack = self._stack, AsyncExitStack()
         with contextlib.suppress(HeadEndError):
             await stack.__aexit__(type(error), error, error.__traceback__)
-        if isinstance(error, LinkTimeout):
+        if too_long:
             kind, offered = self.association.kind, self.association.server_max_pdu
             self._max_pdu = max(SMALLEST_PDU, min(kind.max_pdu, offered or kind.max_pdu) // 2)
         self._telling.say(words("reading.link_broke", why=error.message))
