@@ -70,17 +70,28 @@ def _may(way: Way, guarded: frozenset[int], confirmation: Confirmation) -> None:
         if not confirmation.yes and confirmation.ask is None:
             raise SettingsError("there is no terminal to confirm this at", remedy="add --yes")
         return
-    name = ", ".join(f"class {one} {class_name(one)}" for one in sorted(guarded))
-    if way.registered:
-        raise SettingsError(
-            f"{name} is not changed by hand on a meter of the utility's registry",
-            remedy="such orders to registered meters are the utility's, who approves and counts them",
-        )
+    _refuse_registered(way, guarded, confirmation.serial)
+    name = _names(guarded)
     if not confirmation.serial and confirmation.ask_serial is None:
         raise SettingsError(
             f"{name} is not changed without the meter's serial number",
             remedy="--yes is not enough: without a terminal to type it at, give it with --serial",
         )
+
+
+def _refuse_registered(way: Way, guarded: frozenset[int], serial: str | None, title: bytes = b"") -> None:
+    """SettingsError for a meter of the utility's registry, by whatever name or address it is asked."""
+    from headend.reading.registered import registered_name
+
+    if way.registered or registered_name(way.address, serial, title) is not None:
+        raise SettingsError(
+            f"{_names(guarded)} is not changed by hand on a meter of the utility's registry",
+            remedy="such orders to registered meters are the utility's, who approves and counts them",
+        )
+
+
+def _names(classes: frozenset[int]) -> str:
+    return ", ".join(f"class {one} {class_name(one)}" for one in sorted(classes))
 
 
 def _warned(prepare: Prepare) -> Prepare:
@@ -124,6 +135,7 @@ async def _do(
     }
     if guarded:
         await _check_serial(session, deed.serial, serial or "", entry, audit)
+        _refuse_registered(way, classes & GUARDED, serial, session.association.server_title)
     before = await deed.look(session)
     returned = None
     for act in await deed.plan(session):

@@ -12,9 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from psycopg.rows import TupleRow
+
+from drivers.address import Address, parse_address
+from headend.listed import rows_of
 from headend.registry import Meter, find_meter
 from headend.settings import Settings, load_settings
-from headend.store.database import Connection, connect
+from headend.store.database import Connection, connect, store_errors
 from headend.vault import SECRETS, Vault, load_kek
 from profiles.errors import SettingsError
 from profiles.loader import load_meter_type
@@ -63,6 +67,31 @@ def registered_meter(name: str) -> Registered | bool:
         return True
     title = None if meter.system_title is None else meter.system_title.hex()
     return Registered(meter.address, _type_source(settings, meter.meter_type), title, meter.id, settings)
+
+
+def registered_name(address: Address, serial: str | None, title: bytes) -> str | None:
+    """The name of the registered meter, not a retired one, that is at this address or has this serial number or title.
+
+    None: there is none, or no database is named. Raises StoreError where it is away: then nobody knows.
+    """
+    settings = load_settings(None)
+    if not settings.database.dsn:
+        return None
+    parameters = {"serial": serial, "title": title or None, "host": address.host}
+
+    async def alike(connection: Connection) -> list[TupleRow]:
+        async with store_errors():
+            return await rows_of(connection, "meters_like", parameters)
+
+    for name, place, itself in _asked(settings, alike):
+        if itself or _place(parse_address(place)) == _place(address):
+            return str(name)
+    return None
+
+
+def _place(address: Address) -> tuple[object, ...]:
+    """Where a meter is, whatever it is spoken to by."""
+    return address.host, address.port, address.hdlc.physical, address.gateway
 
 
 def _type_source(settings: Settings, name: str) -> str:
