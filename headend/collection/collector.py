@@ -298,9 +298,10 @@ class Collector:
             report.held = True
             await self.due_again(segment_id, wanted.tasks, self._clock())
         elif report.again:
-            # Who owes a load is known by meter; of all else every meter would be asked again for the sake of a few.
+            # Who owes a load or missed something else is known by meter, and nobody else is asked; where no load was
+            # wanted, it is for days, which hardly anybody owes.
             at = self._clock() + timedelta(seconds=self._settings.retry_after_s)
-            await self.due_again(segment_id, wanted.tasks & OWED, at)
+            await self.due_again(segment_id, wanted.tasks & OWED or {"daily_load"}, at)
 
     async def _down(self, segment_id: int, name: str, wanted: Wanted, reason: str) -> None:
         parameters = {"segment": segment_id, "at": self._clock(), "reason": reason, "tasks": sorted(wanted.tasks)}

@@ -129,23 +129,26 @@ class Planner:
         """Tasks in the order in which they are done; the clock is read wherever anything else is."""
         blocks = await self._owed(connection, visits, wanted, BLOCK_LOAD, now)
         days = await self._owed(connection, visits, wanted, DAILY_LOAD, now)
-        bills = await self._bills(connection, list(visits)) if wanted.tasks & {"billing", BLOCK_LOAD} else {}
+        missed = {task for visit in visits.values() for task in visit.meter.missed}
+        asks_bills = (wanted.tasks | missed) & {"billing", BLOCK_LOAD}
+        bills = await self._bills(connection, list(visits)) if asks_bills else {}
         for meter_id, visit in visits.items():
             if visit.meter_type is None:
                 continue
+            tasks = wanted.tasks.union(visit.meter.missed)
             has = {profile.kind for profile in visit.meter_type.profiles.values()}
             visit.blocks, visit.days = blocks.get(meter_id, ()), days.get(meter_id, ())
             visit.closed_bills = meter_id in bills
             due: list[Task] = ["block_load"] if visit.blocks else []
             due += ["daily_load"] if visit.days else []
             missing = bool(due) and self._bill_missing(visit, bills.get(meter_id), now)
-            due += ["billing"] if "billing" in has and ("billing" in wanted.tasks or missing) else []
-            missed = bool(due) and visit.meter.failed
-            due += ["events"] if "event_log" in has and ("events" in wanted.tasks or missed) else []
-            due += ["instantaneous"] if "instantaneous" in wanted.tasks & has else []
-            if "nameplate" in wanted.tasks or (due and visit.meter.identified_at is None):
+            due += ["billing"] if "billing" in has and ("billing" in tasks or missing) else []
+            in_passing = bool(due) and visit.meter.failed
+            due += ["events"] if "event_log" in has and ("events" in tasks or in_passing) else []
+            due += ["instantaneous"] if "instantaneous" in tasks & has else []
+            if "nameplate" in tasks or (due and visit.meter.identified_at is None):
                 due.insert(0, "nameplate")
-            if due or "clock" in wanted.tasks:
+            if due or "clock" in tasks:
                 due.insert(0, "clock")
             visit.tasks = due
 

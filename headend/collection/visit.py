@@ -7,7 +7,7 @@ that the meter refuses fails alone.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from drivers.reading.selection import on_grid
 from drivers.reading.values import rows_of
 from drivers.session import Session
 from headend.collection.rows import RowReader, ratio_said
-from headend.collection.tasks import Task
+from headend.collection.tasks import OWED, Task
 from headend.push.meters import LIST_OF
 from headend.store.finished import (
     ClockCheck,
@@ -73,7 +73,9 @@ class VisitedMeter:
     firmware: str
     identified_at: datetime | None
     failed: bool
-    """Whether the last visit did: what it was to bring is still wanted."""
+    """Whether the last visit did: events are asked for in passing."""
+    missed: Sequence[str]
+    """Tasks that it did not come to, loads apart: they are still wanted."""
 
 
 @dataclass(slots=True)
@@ -150,6 +152,7 @@ class Visit:
 
     def finished(self, contact: Contact, *, park: bool = False, refused: bool = False) -> Finished:
         """What came, for the store."""
+        missed = tuple(task for task in self.tasks if task not in OWED and task != "clock")  # which each visit reads
         readings = list(self._readings)
         if self._suspects:
             readings.append(self._rows(contact.at).suspects(self._suspects))
@@ -167,6 +170,7 @@ class Visit:
             self.received,
             park=park,
             refused=refused,
+            missed=missed if self.fault is None else None,
             let_in=self.let_in and not park,
             ratio=None if self.meter_type is None else ratio_said(self.meter_type, self._profiles),
         )

@@ -128,6 +128,8 @@ async def _write_contacts(connection: Connection, finished: Sequence[Finished]) 
             if (one.park, contact.at) >= (parks, other.at):
                 failed[contact.meter_id] = one.park, contact, one.refused
     let_in = {one.contact.meter_id for one in finished if one.let_in}
+    visits = sorted((one for one in finished if one.missed is not None), key=lambda one: one.contact.at)
+    missed = {one.contact.meter_id: " ".join(one.missed or ()) for one in visits}
     meters = sorted({*answered, *failed})
     parameters = {
         "meters": meters,
@@ -137,6 +139,7 @@ async def _write_contacts(connection: Connection, finished: Sequence[Finished]) 
         "park": [failed[meter_id][0] if meter_id in failed else False for meter_id in meters],
         "refused": [failed[meter_id][2] if meter_id in failed else False for meter_id in meters],
         "let_in": [meter_id in let_in for meter_id in meters],
+        "missed": [missed.get(meter_id) for meter_id in meters],
         "refusals": PARKED_AFTER,
     }
     cursor = await connection.execute(statement("contacts"), parameters)

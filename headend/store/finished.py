@@ -192,6 +192,8 @@ class Finished:
     """It is to be left alone for its contact's error, and tried again only after a day."""
     refused: bool = False
     """It refused our keys, with counters learnt anew; it is to be left alone once it did so often enough."""
+    missed: tuple[str, ...] | None = None
+    """Tasks that a visit did not come to; None where it was none."""
     let_in: bool = False
     """It let a visit in, and is the registered one: what it was parked for by a visit is over."""
     ratio: MeterRatio | None = None

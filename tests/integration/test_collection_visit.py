@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from collecting import Town, town
+from collecting import Town, WatchedMeter, town
 
 from drivers.dlms import axdr
 from headend.collection.rows import object_key
@@ -206,3 +206,37 @@ async def test_events_that_a_failed_visit_was_to_bring_come_with_what_is_owed_ne
             place.now += QUARTER
             assert (await place.visit({"block_load"})).answered == 1
             assert (not logs.isdisjoint(meter.asked)) is asked
+
+
+class Unreached(WatchedMeter):
+    """Hangs up on everybody, when it is to."""
+
+    gone = False
+
+    def on_wire(self, apdu: bytes) -> bytes | None:
+        return None if self.gone else super().on_wire(apdu)
+
+
+async def test_what_a_failed_visit_did_not_come_to_comes_with_the_next_and_nobody_else_is_asked(dsn: str) -> None:
+    async with town(dsn, load_meter_type("is15959-1ph"), 2, make=Unreached) as place:
+        assert (await place.visit()).answered == 2
+        await place.connection.execute("INSERT INTO schedule SELECT id, 'daily_load', 'infinity' FROM segment")
+        lost = place.watched(1)
+        assert isinstance(lost, Unreached)
+        lost.gone = True
+        place.now += timedelta(minutes=1)
+        report = await place.visit({"instantaneous", "nameplate", "billing"}, attempts=1, retry_after_s=300)
+        assert (report.answered, report.failed, report.again) == (1, {"LinkError": 1}, 1)
+        (due,) = await place.ask("SELECT due_at FROM schedule WHERE task = 'daily_load'")
+        assert due["due_at"] == place.now + timedelta(seconds=300)
+
+        lost.gone = False
+        place.watched(0).forget()
+        assert (await place.visit({"daily_load"})).meters == 1
+        assert place.watched(0).apdus == 0
+        stored = "SELECT profile, count(*) AS rows FROM profile_reading WHERE meter_id = %s GROUP BY profile"
+        ids = [row["id"] for row in await place.ask("SELECT id FROM meter ORDER BY id")]
+        told, missed = [{row["profile"]: row["rows"] for row in await place.ask(stored, one)} for one in ids]
+        assert missed == told
+        assert (told["instantaneous"], told["nameplate"]) == (2, 2)
+        assert (await place.visit({"daily_load"})).meters == 0

@@ -4,7 +4,7 @@
 -- which doubles up to a day; and is parked no more once it lets a visit in. Answers with those that were, and why; those
 -- that are no more have no reason.
 WITH news AS MATERIALIZED (
-    SELECT m.id, c.answered_at, c.failed_at, c.error, c.park, m.parked_at IS NOT NULL AS parked,
+    SELECT m.id, c.answered_at, c.failed_at, c.error, c.missed, c.park, m.parked_at IS NOT NULL AS parked,
            coalesce(c.answered_at > coalesce(m.last_contact, '-infinity'), false) AS answers,
            coalesce(c.failed_at > coalesce(m.last_error_at, '-infinity'), false) AS fails,
            c.let_in AND greatest(c.answered_at, c.failed_at) > coalesce(m.parked_at, '-infinity') AS let_in,
@@ -16,11 +16,11 @@ WITH news AS MATERIALIZED (
                                        m.refusals + 1)
                 ELSE c.error END AS reason
     FROM unnest(%(meters)b::int[], %(answered_at)b::timestamptz[], %(failed_at)b::timestamptz[], %(error)b::text[],
-                %(park)b::boolean[], %(refused)b::boolean[], %(let_in)b::boolean[])
-         AS c (meter_id, answered_at, failed_at, error, park, refused, let_in)
+                %(park)b::boolean[], %(refused)b::boolean[], %(let_in)b::boolean[], %(missed)b::text[])
+         AS c (meter_id, answered_at, failed_at, error, park, refused, let_in, missed)
     JOIN meter m ON m.id = c.meter_id
 ), decided AS (
-    SELECT id, answered_at, failed_at, error, answers, fails, let_in, refusals, reason, parked,
+    SELECT id, answered_at, failed_at, error, missed, answers, fails, let_in, refusals, reason, parked,
            fails AND parks AS parks,
            failed_at + CASE WHEN park THEN INTERVAL '1 day'
                             ELSE least(INTERVAL '1 day',
@@ -33,6 +33,7 @@ WITH news AS MATERIALIZED (
         state = CASE WHEN n.answers AND m.state <> 'retired' THEN 'active' ELSE m.state END,
         last_error = CASE WHEN n.fails THEN n.error ELSE m.last_error END,
         last_error_at = greatest(m.last_error_at, n.failed_at),
+        missed = coalesce(string_to_array(n.missed, ' '), m.missed),
         refusals = CASE WHEN n.let_in THEN 0 WHEN n.fails THEN n.refusals ELSE m.refusals END,
         parked_at = CASE WHEN n.parks THEN coalesce(m.parked_at, n.failed_at)
                          WHEN n.let_in AND m.try_again_at IS NOT NULL THEN NULL
