@@ -88,7 +88,7 @@ async def _read(
     found: set[datetime] = set()
     suspects: list[Words] = []
     epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    with patient.telling.reading(words("reading.block_load")):
+    with patient.telling.reading(words("reading.load_block_load")):
         while start < end:
             until = end if profile.selective_access != "range" else min(start + timedelta(days=_PART_DAYS), end)
             async for part in reader.load(profile, start, until):

@@ -191,8 +191,8 @@ async def objects(bedside: Bedside) -> None:
 def _expected(meter_type: MeterType) -> Mapping[tuple[int, Obis], str]:
     """What every association that reads should list: class and code, with a name."""
     expected: dict[tuple[int, Obis], str] = {}
-    for named, attribute in (("clock_object", meter_type.clock), ("serial_number", meter_type.serial)):
-        expected[attribute.class_id, attribute.obis] = words(f"check.{named}")
+    for named, attribute in (("clock", meter_type.clock), ("serial", meter_type.serial)):
+        expected[attribute.class_id, attribute.obis] = words(f"check.object_{named}")
     for profile in meter_type.profiles.values():
         expected[PROFILE_GENERIC, profile.obis] = f"{_named(profile)} {profile.obis}"
         if profile.scaler_obis is not None:

@@ -222,7 +222,7 @@ def events_table(logs: Sequence[EventRows], zone: ZoneInfo, span: tuple[int, int
     return Table(
         "events",
         words("reading.events"),
-        (*(Column(head, words(f"reading.{head}")) for head in heads), *beside.values()),
+        (*(Column(head, words(f"reading.column_{head}")) for head in heads), *beside.values()),
         tuple((*said, *(cells.get(key) for key in beside)) for _, said, cells, _ in entries),
         tuple(marks for *_, marks in entries),
         notes=tuple(notes),

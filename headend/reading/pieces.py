@@ -84,7 +84,7 @@ async def read_pieces(asked: Asked, what: str, found: Found) -> None:
 async def _nameplate(asked: Asked) -> Table:
     asked.telling.say(words("reading.reading_nameplate"))
     rows = await asked.reader.nameplate()
-    titles = {obis: words(f"reading.{name}") for obis, name in _NAMEPLATE_TITLES.items()}
+    titles = {obis: words(f"reading.nameplate_{name}") for obis, name in _NAMEPLATE_TITLES.items()}
     return rows_table("nameplate", words("reading.nameplate"), [rows], asked.zone, record=True, titles=titles)
 
 
@@ -118,9 +118,9 @@ async def _status(asked: Asked) -> Table:
         if control.class_id == _DISCONNECT:
             await _relay(asked, record, control.obis)
         elif control.class_id == _LIMITER:
-            for key, attribute in (("limit_active", 3), ("limit_normal", 4)):
+            for which, attribute in (("active", 3), ("normal", 4)):
                 limit = await _plain(asked, _of(_LIMITER, control.obis, attribute))
-                record.add(key, words(f"reading.{key}"), limit)
+                record.add(f"limit_{which}", words(f"reading.limit_{which}"), limit)
     record.add("tamper_count", words("reading.tamper_count"), await _plain(asked, _TAMPERS))
     record.add("signal", words("reading.signal"), await _plain(asked, _SIGNAL))
     untold = [column.title for column, cell in zip(record.columns, record.cells, strict=True) if cell is None]
@@ -169,7 +169,7 @@ async def _plain(asked: Asked, attribute: AttributeRef) -> str | int | float | N
 # --- profiles in parts -----------------------------------------------------------------------------------------
 
 
-def _load(what: str, message: str, kind: ProfileKind) -> Callable[[Asked], Awaitable[Table]]:
+def _load(what: str, kind: ProfileKind) -> Callable[[Asked], Awaitable[Table]]:
     async def piece(asked: Asked) -> Table:
         profile = asked.reader.profile(kind)
         start, end = asked.span.moments(asked.zone, asked.now, _USUAL_DAYS[what])
@@ -186,7 +186,7 @@ def _load(what: str, message: str, kind: ProfileKind) -> Callable[[Asked], Await
         asked.telling.say(words("reading.reading_load", what=what, rows=expected, length=length_of(period_s)))
         with asked.telling.reading(what, expected):
             parts = await _load_parts(asked, profile, first, until)
-        title = words(f"reading.{message}")
+        title = words(f"reading.load_{kind}")
         return load_table(what, title, parts, interval_s=period_s, start=first, end=until, zone=asked.zone)
 
     return piece
@@ -278,8 +278,8 @@ PIECES: Final[Mapping[str, Callable[[Asked], Awaitable[Table]]]] = {
     "status": _status,
     "now": _now,
     "billing": _billing,
-    "daily": _load("daily", "daily", "daily_load"),
-    "block-load": _load("block-load", "block_load", "block_load"),
+    "daily": _load("daily", "daily_load"),
+    "block-load": _load("block-load", "block_load"),
     "events": _events,
 }
 """By WHAT, in the order in which `all` reads and shows them."""

@@ -19,7 +19,7 @@ import pytest
 
 from drivers.dlms import axdr
 from drivers.reading import LoadPart
-from headend.reading.explaining import EXPLANATIONS, PORT_REMEDIES, explanation, symptom
+from headend.reading.explaining import EXPLANATIONS, REMEDIES, explanation, symptom
 from headend.reading.from_meter import load_table, text_of
 from headend.reading.output import Form, rendered, to_csv, to_json
 from headend.reading.plots import energy_of, plotted, runs
@@ -322,7 +322,7 @@ KINDS = [
     errors.LinkError("x is not known"),
     errors.LinkError("the host refused the connection"),
     errors.LinkTimeout("no answer to SNRM"),
-    *(errors.LinkError("the port can't be opened", remedy=remedy) for remedy in PORT_REMEDIES),
+    *(errors.LinkError("it can't be opened", remedy=remedy) for remedy in REMEDIES),
     errors.LinkError("the meter closed the connection without an answer", asked="associate"),
     errors.ProtocolError("garbage"),
     errors.UnbelievableCounter("far above ours"),
@@ -331,7 +331,10 @@ KINDS = [
     errors.IdentityMismatch("another"),
     errors.AccessDenied("refused", asked="associate"),
     errors.AccessDenied("refused", asked="associate, HLS pass 3"),
+    errors.AccessDenied("authentication failed", asked="associate"),
+    errors.AccessDenied("application reference: deciphering error", asked="associate"),
     errors.AccessDenied("read-write denied", asked="get"),
+    errors.AccessDenied("object undefined", asked="get"),
     errors.SettingsError("no key was given", remedy="HEADEND_SECRET"),
 ]
 
@@ -361,5 +364,3 @@ def test_an_explanation_says_what_failed_then_causes_in_order_then_what_to_try()
 
 def test_an_error_whose_words_say_all_is_not_explained() -> None:
     assert explanation(errors.SettingsError("'x' is not a time")) == ["headend: 'x' is not a time"]
-
-
