@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Final
 
 from drivers.address import Address
-from drivers.credentials import Credentials
+from drivers.credentials import CounterRange, Credentials
 from drivers.dlms.apdu import AccessResponse, AccessSpecification, ActionResult, DataResult, SelectedAttribute
 from drivers.dlms.association import LastReceived, State, Unasked, ignore, never_heard
 from drivers.dlms.client import Client
@@ -43,11 +43,14 @@ _LONG_ANSWERS: Final = frozenset({(7, 2), (7, 3), (15, 2)})
 """Class and attribute of what comes in blocks: buffers of profiles, their columns, lists of objects."""
 
 
-async def run(service: Service[T], link: Link, before_step: Refill | None = None) -> T:
-    """Drive a service over a link to its result; link errors are thrown into it first."""
+async def run(service: Service[T], link: Link, counters: CounterRange | None = None, refill: Refill | None = None) -> T:
+    """Drive a service over a link to its result; link errors are thrown into it first.
+
+    Whenever few of the `counters` are left, they are refilled before the service goes on.
+    """
     try:
-        if before_step is not None:
-            await before_step()
+        if refill is not None and counters is not None and counters.left < LOW_COUNTERS:
+            await refill()
         step = next(service)
         while True:
             try:
@@ -56,8 +59,8 @@ async def run(service: Service[T], link: Link, before_step: Refill | None = None
                     answer = None
                 else:
                     answer = await link.receive()
-                    if before_step is not None:
-                        await before_step()
+                    if refill is not None and counters is not None and counters.left < LOW_COUNTERS:
+                        await refill()
             except HeadEndError as error:
                 step = service.throw(error)
             else:
@@ -127,14 +130,10 @@ class Session:
 
     async def _run(self, service: Service[T]) -> T:
         try:
-            return await run(service, self.link, self._top_up)
+            return await run(service, self.link, self.association.credentials.counters, self._refill)
         except (AccessDenied, ProtocolError):
             self._erred = True
             raise
-
-    async def _top_up(self) -> None:
-        if self._refill is not None and self.association.credentials.counters.left < LOW_COUNTERS:
-            await self._refill()
 
     async def _prepare(self, attributes: Iterable[AttributeRef]) -> None:
         """Open the association anew where after an error the meter would count the blocks of a long answer wrongly."""

@@ -138,7 +138,7 @@ class Association:
 
     `server_title` is the registered system title of the meter (empty: not known, learnt from the AARE).
     `last_received` on the association is the highest counter this meter has used under the encryption key.
-    `capacity` is how many octets a plain request may have.
+    `capacity` is how many octets a plain request may have to arrive in one piece: the meter's PDU less our protection.
     """
 
     def __init__(
@@ -157,6 +157,7 @@ class Association:
         self.state = State.IDLE
         self.conformance = Conformance(0)
         self.server_max_pdu = 0
+        self.capacity = 0xFFFF
         self.passed_over = 0
         self._registered_title = server_title
         self._last_received_of = last_received
@@ -230,11 +231,6 @@ class Association:
         self._initiate = self._protection = None
         self._transfer = None
         self._dedicated_key = None
-
-    @property
-    def capacity(self) -> int:
-        """Octets that a plain request may have to arrive in one piece: the meter's PDU less our protection."""
-        return self.server_max_pdu - overhead_of(self.kind) if self.server_max_pdu else 0xFFFF
 
     def next_invoke_id(self) -> int:
         """invoke-id-and-priority: confirmed, high priority, a fresh number of four bits."""
@@ -351,6 +347,7 @@ class Association:
         """What both sides can do, and how APDUs are protected from here on."""
         self.conformance = conformance
         self.server_max_pdu = max_pdu
+        self.capacity = max_pdu - overhead_of(self.kind) if max_pdu else 0xFFFF
         if self.kind.pre_established:
             self.last_received = max(self.last_received, self._last_received_of(self.server_title))
         take, dedicated = self.credentials.counters.take, self._dedicated_key

@@ -178,6 +178,7 @@ class BlockTransfer:
         self._peer_window = 1  # until it has told, in each exchange
         self._idle = 0
         self._aside: BlockTransfer | None = None
+        self._untouched = True
 
     # --- what the user of it calls ---------------------------------------------------------------------------
 
@@ -192,12 +193,13 @@ class BlockTransfer:
                 self._incoming.whole = self._taken = True
         if not whole or len(self._blocks) - (-len(whole) // self._size) > _MAX_BLOCK:
             raise ProtocolError(f"an APDU of {len(whole)} octets does not go in blocks of {self._size}", retry=False)
-        self._apdu, self._offset, self._final = whole, 0, True
+        self._apdu, self._offset, self._final, self._untouched = whole, 0, True, False
         return self._stream(self._peer_window)
 
     def expect(self) -> None:
         """Begin an exchange whose request goes in one piece: what comes is the answer to it."""
-        self._forget()
+        if not self._untouched:
+            self._forget()
 
     def handle(self, gbt: bytes) -> list[bytes]:
         """What to send for a general-block-transfer APDU that came: next blocks, lost ones again, acknowledgements."""
@@ -205,11 +207,13 @@ class BlockTransfer:
         if not isinstance(block, GeneralBlockTransfer):
             raise ProtocolError(f"{block.name} where general-block-transfer is due")
         try:
-            return self._handle(block)
+            to_send = self._handle(block)
         except ProtocolError:
             self._skipping = self._unconfirmed
             self._forget()
             raise
+        self._untouched = False
+        return to_send
 
     def take(self) -> bytes | None:
         """The APDU that has come whole, once; where we sent no block, a push may be taken so too, before the answer."""

@@ -20,6 +20,7 @@ from profiles.errors import ProtocolError
 from profiles.meter_type import MeterType, Profile
 from profiles.objects import CaptureObject
 
+_BY_BLOCKS: Final = Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.GENERAL_BLOCK_TRANSFER
 _BLOCKS: Final = 32
 """APDUs of one answer: what a broken link can cost."""
 _MOST_OCTETS: Final = 64 * 1024
@@ -42,9 +43,8 @@ def rows_at_once(association: Association, octets: int) -> int:
     """How many rows of so many octets one request may ask for: as many as come in a few blocks, or in one APDU where
     the meter agreed to no blocks; at least one."""
     largest = min(association.kind.max_pdu, association.server_max_pdu or association.kind.max_pdu)
-    blocks = Conformance.BLOCK_TRANSFER_WITH_GET | Conformance.GENERAL_BLOCK_TRANSFER
     room = largest - overhead_of(association.kind) - _RESPONSE_OCTETS
-    if association.conformance & blocks:
+    if association.conformance & _BY_BLOCKS:
         room = min(room * _BLOCKS, _MOST_OCTETS)
     return max(1, room // octets)
 

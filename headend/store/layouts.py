@@ -5,9 +5,10 @@ The one rule: the meter's word wins over its type's; it is read once, and again 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
 
 from psycopg.types.json import Jsonb
 
@@ -54,9 +55,11 @@ async def save_layouts(connection: Connection, layouts: Mapping[int, Layout], pr
         await connection.execute(statement("layouts_save"), parameters)
 
 
-def _layout(objects: list[list[Any]], scalers: list[list[Any]], capture_period_s: int) -> Layout:
+@lru_cache(maxsize=1024)
+def _layout(objects: str, scalers: str, capture_period_s: int) -> Layout:
+    """Kept, by its JSON: the meters of one firmware have the same."""
     return Layout(
-        tuple(CaptureObject(c, Obis.parse(obis), a, index) for c, obis, a, index in objects),
-        {(c, Obis.parse(obis), a): ScalerUnit(scaler, unit) for c, obis, a, scaler, unit in scalers},
+        tuple(CaptureObject(c, Obis.parse(obis), a, index) for c, obis, a, index in json.loads(objects)),
+        {(c, Obis.parse(obis), a): ScalerUnit(scaler, unit) for c, obis, a, scaler, unit in json.loads(scalers)},
         capture_period_s,
     )
