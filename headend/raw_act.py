@@ -18,6 +18,7 @@ from headend.raw_names import parse_attribute, parse_class, parse_method, parse_
 from headend.raw_printing import print_json, print_lines
 from headend.raw_read import Reading, heading, read_attribute, shape_of, title_of
 from headend.raw_values import parse_value
+from headend.words import words
 from profiles.classes import class_name, method_name
 from profiles.errors import AccessDenied, ProtocolError
 from profiles.obis_names import obis_name
@@ -106,7 +107,7 @@ async def _look(session: Session, act: Act, way: Way) -> View:
         try:
             reading = await read_attribute(session, reference, way.meter_type.deviation)
         except (AccessDenied, ProtocolError) as error:
-            entries.append((f"not readable: {error.message}",))
+            entries.append((words("acts.not_readable", why=error.message),))
             document.append({"attribute": reference.attribute, "error": error.message})
             continue
         entries.append(_entry(reading, named=len(shown) > 1))
@@ -125,18 +126,18 @@ def _wanted(act: Act) -> Iterator[str]:
         return
     shape = shape_of(act.reference) if isinstance(act.reference, AttributeRef) else None
     first, *rest = datum_lines(value, shape)
-    yield f"{'set to' if isinstance(act.reference, AttributeRef) else 'with'}: {first}"
+    yield words("acts.set_to" if isinstance(act.reference, AttributeRef) else "acts.with", value=first)
     yield from rest
 
 
 def _results(outcome: Outcome) -> Iterator[str]:
     if outcome.returned is not None:
         first, *rest = datum_lines(outcome.returned)
-        yield f"returned: {first}"
+        yield words("acts.returned", value=first)
         yield from rest
     yield from outcome.after.lines("after")
     if not outcome.after.entries:
-        yield "done"
+        yield words("acts.done")
 
 
 def _as_json(access: Access, act: Act, outcome: Outcome) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from headend.words import spoken
 from profiles.classes import class_name
 from profiles.obis_names import obis_name
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def print_lines(lines: Iterable[str], *, to_stderr: bool = False) -> None:
     """Text; to stderr where it is only a question's."""
-    (sys.stderr if to_stderr else sys.stdout).write("".join(f"{line}\n" for line in lines))
+    (sys.stderr if to_stderr else sys.stdout).write("".join(f"{spoken(line)}\n" for line in lines))
 
 
 def print_json(document: Any) -> None:
@@ -30,7 +31,7 @@ def print_json(document: Any) -> None:
 
 def warn(text: str) -> None:
     """A line on stderr."""
-    print(f"headend: {text}", file=sys.stderr)
+    print(f"headend: {spoken(text)}", file=sys.stderr)
 
 
 def print_objects(objects: Sequence[ListedObject]) -> None:

@@ -17,6 +17,7 @@ from headend.acts.deed import Act, Deed, View
 from headend.acts.field import document_of
 from headend.collection.clock import new_time, setting_association
 from headend.settings import Clock
+from headend.words import words
 from profiles.datetimes import encode_local
 from profiles.errors import AccessDenied, ProtocolError, SettingsError
 from profiles.meter_type import Association, MeterType
@@ -34,12 +35,13 @@ async def look(session: Session, meter_type: MeterType) -> View:
     """Its time, and how far it is ahead of this machine's."""
     read = await read_clock(session, meter_type, _now)
     if read.time is None or read.drift_s is None:
-        return document_of({"time": None, "stated": str(read.stated)}, f"{read.stated}, which is no time")
+        said = words("acts.clock_no_time", stated=read.stated)
+        return document_of({"time": None, "stated": str(read.stated)}, said)
     local = read.time.astimezone(ZoneInfo(meter_type.zone)).isoformat(sep=" ", timespec="seconds")
     drift = round(read.drift_s, 1)
-    told = f"{local}, {abs(drift):g} s {'ahead of' if drift >= 0 else 'behind'} this machine"
+    side = "acts.clock_ahead" if drift >= 0 else "acts.clock_behind"
     pairs = {"time": local, "ahead_s": drift, "uncertainty_s": round(read.uncertainty_s, 2)}
-    return document_of(pairs, f"{told}, give or take {read.uncertainty_s:.1g} s")
+    return document_of(pairs, words(side, time=local, seconds=abs(drift), uncertainty=read.uncertainty_s))
 
 
 def association(meter_type: MeterType) -> Association:
@@ -72,11 +74,11 @@ async def prepare(_: Session, meter_type: MeterType) -> Deed:
         return (Act(reference, Datum("octet-string", encode_local(new, meter_type.zone, meter_type.deviation))),)
 
     return Deed(
-        "clock",
+        words("acts.clock_title"),
         meter_type.serial,
         lambda session: look(session, meter_type),
         plan,
-        ("set to: the time of this machine",),
+        (words("acts.clock_wanted"),),
     )
 
 

@@ -13,6 +13,7 @@ from drivers.cosem.rendering import REDACTED, hide_secrets
 from drivers.dlms.axdr import Datum
 from drivers.session import Session
 from headend.raw_read import shape_of
+from headend.words import Words, words
 from profiles.errors import HeadEndError
 from profiles.objects import AttributeRef, MethodRef
 
@@ -46,8 +47,9 @@ class View:
     document: Any
 
     def lines(self, when: str) -> list[str]:
-        """`before: …`, an entry after the other."""
-        return [line for first, *rest in self.entries for line in (f"{when}: {first}", *rest)]
+        """`before: …`, an entry after the other; `when`: `now`, `before` or `after`."""
+        said = ((words(f"acts.line_{when}", entry=first), *rest) for first, *rest in self.entries)
+        return [line for entry in said for line in entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Deed:
     look: Callable[[Session], Awaitable[View]]
     plan: Callable[[Session], Awaitable[tuple[Act, ...]]]
     wanted: tuple[str, ...] = ()
-    warning: str = ""
+    warning: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from headend.counter_file import default_counter_file
 from headend.raw_access import Meter, Way
 from headend.raw_printing import print_lines, warn
 from headend.settings import load_settings
+from headend.words import words
 from profiles.classes import class_name
 from profiles.errors import AccessDenied, HeadEndError, IdentityMismatch, SettingsError
 from profiles.objects import AttributeRef
@@ -107,7 +108,7 @@ def _warned(prepare: Prepare) -> Prepare:
 
 
 def _warning(deed: Deed) -> list[str]:
-    return [f"WARNING: {deed.warning}"] if deed.warning else []
+    return [words("acts.warning", warning=deed.warning)] if deed.warning else []
 
 
 def _confirmed(confirmation: Confirmation, *, guarded: bool) -> Confirmation:

@@ -23,6 +23,7 @@ from headend.raw_printing import print_json, print_lines
 from headend.reading.target import target_of
 from headend.reading.telling import Telling
 from headend.single_session import Counting
+from headend.words import Words, words
 from profiles.errors import HeadEndError, SettingsError
 from profiles.loader import load_meter_type
 from profiles.meter_type import Association, Control, MeterType
@@ -59,7 +60,7 @@ def change(
     telling = Telling(verbose=options.verbose)
 
     async def prepared(session: Session) -> Deed:
-        telling.say(f"client {way.kind.client_sap} is let in; asking the meter who it is")
+        telling.say(words("acts.let_in", client=way.kind.client_sap))
         meter_type = way.meter_type
         if options.meter_type is None:
             meter_type = (await identify(session, type_name)).meter_type
@@ -127,6 +128,6 @@ def by_control(class_id: int, what: str) -> Callable[[MeterType], Association]:
     return lambda meter_type: meter_type.associations[control_of(meter_type, class_id, what).association]
 
 
-def document_of(pairs: dict[str, Any], text: str) -> View:
+def document_of(pairs: dict[str, Any], text: Words) -> View:
     """A view of one line."""
     return View(((text,),), pairs)

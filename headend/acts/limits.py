@@ -15,6 +15,7 @@ from drivers.session import Session
 from headend.acts.deed import Act, Deed, View
 from headend.acts.field import Prepare, control_of
 from headend.raw_read import SCALED_BY, json_number, read_scaler_unit
+from headend.words import Words, words
 from profiles.errors import AccessDenied, ProtocolError, SettingsError
 from profiles.meter_type import MeterType
 from profiles.objects import AttributeRef, Obis, ScalerUnit
@@ -22,8 +23,7 @@ from profiles.units import unit_symbol
 
 LIMITER: Final = 71
 _MONITORED: Final = 2
-_THRESHOLDS: Final = {3: "threshold in force", 4: "normal threshold", 5: "emergency threshold"}
-_WORDS: Final = _THRESHOLDS | {6: "acts when over it for", 7: "ends when under it for"}
+_THRESHOLDS: Final = (3, 4, 5)
 _NAMES: Final = {3: "active", 4: "normal", 5: "emergency", 6: "min_over_s", 7: "min_under_s"}
 
 
@@ -52,13 +52,13 @@ async def look(session: Session, meter_type: MeterType) -> View:
     unit = unit_symbol(scale.unit)
     entries: list[tuple[str, ...]] = []
     document: dict[str, object] = {"unit": unit}
-    for index, words in _WORDS.items():
+    for index, name in _NAMES.items():
         datum = await _attribute(session, obis, index)
         if datum is None or not isinstance(datum.value, int):
             continue
         value = Decimal(datum.value).scaleb(scale.scaler if index in _THRESHOLDS else 0)
-        entries.append((f"{words}: {value:f} {_unit(index, unit)}".rstrip(),))
-        document[_NAMES[index]] = json_number(value)
+        entries.append((_told(index, f"{value:f}", unit),))
+        document[name] = json_number(value)
     return View(tuple(entries), document)
 
 
@@ -82,21 +82,21 @@ def setting(limits: Limits) -> Prepare:
 
         unit = unit_symbol(scale.unit)
         return Deed(
-            f"limiter {obis}",
+            words("acts.limit_title", obis=obis),
             meter_type.serial,
             lambda session: look(session, meter_type),
             plan,
-            tuple(
-                f"set to: {_WORDS[index]}: {value:g} {_unit(index, unit)}".rstrip() for index, value in wanted.items()
-            ),
-            "a customer who takes more than the limit is cut off",
+            tuple(words("acts.set_to", value=_told(index, f"{value:g}", unit)) for index, value in wanted.items()),
+            words("acts.limit_warning"),
         )
 
     return prepare
 
 
-def _unit(index: int, unit: str) -> str:
-    return unit if index in _THRESHOLDS else "s"
+def _told(index: int, number: str, unit: str) -> Words:
+    """An attribute and its value."""
+    value = f"{number} {unit if index in _THRESHOLDS else 's'}".rstrip()
+    return words(f"acts.limit_threshold_{index}", value=value)
 
 
 async def _attribute(session: Session, obis: Obis, index: int) -> Datum | None:

@@ -15,6 +15,7 @@ from headend.acts.deed import Act, Deed, View
 from headend.acts.field import Look, Prepare, document_of
 from headend.collection.clock import setting_association
 from headend.reading.from_meter import text_of
+from headend.words import words
 from profiles.errors import AccessDenied, SettingsError
 from profiles.meter_type import Association, Control, MeterType, Profile, ProfileKind
 from profiles.objects import AttributeRef
@@ -38,9 +39,9 @@ def looking(which: str) -> Look:
             rows = axdr.decode(await session.get(AttributeRef(PROFILE_GENERIC, obis, _IN_USE)))
         except AccessDenied:
             rows = None
-        told = "" if rows is None else f", {text_of(rows)} rows kept"
+        told = "acts.period_alone" if rows is None else "acts.period_told"
         pairs = {"profile": which, "capture_period_s": text_of(period_s), "rows": text_of(rows)}
-        return document_of(pairs, f"{text_of(period_s)} s{told}")
+        return document_of(pairs, words(told, seconds=text_of(period_s), rows=text_of(rows)))
 
     return look
 
@@ -70,14 +71,14 @@ def setting(which: str, period_s: int) -> Prepare:
         async def plan(_: Session) -> tuple[Act, ...]:
             return (act,)
 
-        erases = "erases" if meter_type.buffer_habit.erased_by_new_period else "may erase"
+        erases = "acts.period_erases" if meter_type.buffer_habit.erased_by_new_period else "acts.period_may_erase"
         return Deed(
-            f"capture period of {which}",
+            words("acts.period_title", profile=which),
             meter_type.serial,
             lambda session: looking(which)(session, meter_type),
             plan,
-            (f"set to: {period_s} s",),
-            f"this {erases} all rows of {which} that the meter keeps: read them first",
+            (words("acts.set_to", value=words("acts.period_alone", seconds=period_s)),),
+            words(erases, profile=which),
         )
 
     return prepare

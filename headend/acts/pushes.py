@@ -15,6 +15,7 @@ from headend.acts.deed import Act, Deed, View
 from headend.acts.field import Look, Prepare
 from headend.collection.clock import setting_association
 from headend.raw_names import parse_obis
+from headend.words import words
 from profiles.errors import ProtocolError, SettingsError
 from profiles.meter_type import Association, MeterType, Push
 from profiles.obis_names import obis_name
@@ -64,15 +65,15 @@ def setting(name: str | None, place: str | None, what: Sequence[AttributeRef]) -
         async def plan(_: Session) -> tuple[Act, ...]:
             return tuple(acts)
 
-        wanted = [f"set to: {place}"] if place is not None else []
-        wanted += ["to push: " + ", ".join(map(str, what))] if what else []
+        wanted = [words("acts.set_to", value=place)] if place is not None else []
+        wanted += [words("acts.push_objects", attributes=", ".join(map(str, what)))] if what else []
         return Deed(
-            f"push {push.name} ({push.obis})",
+            words("acts.push_title", push=push.name, obis=push.obis),
             meter_type.serial,
             lambda session: looking(push.name)(session, meter_type),
             plan,
             tuple(wanted),
-            "what is no longer pushed has to be read" if what else "",
+            words("acts.push_warning") if what else None,
         )
 
     return prepare
@@ -126,10 +127,11 @@ async def _seen(session: Session, push: Push) -> tuple[tuple[str, ...], dict[str
     listed = await session.get(AttributeRef(PUSH_SETUP, push.obis, _OBJECTS))
     objects = [_object(one) for one in _elements(axdr.decode_typed(listed))]
     told = _SERVICES.get(service, f"transport service {service}")
-    to = f"by {told} to {place}" if place else "nowhere"
+    to = "acts.push_told" if place else "acts.push_nowhere"
+    said = words(to, push=push.name, obis=push.obis, service=told, place=place, objects=len(objects))
     lines = [f"  {one}  {obis_name(one.obis) or ''}".rstrip() for one in objects]
     return (
-        (f"{push.name} ({push.obis}): {to}, {len(objects)} objects", *lines),
+        (said, *lines),
         {
             "list": push.name,
             "obis": str(push.obis),

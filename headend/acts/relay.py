@@ -12,11 +12,12 @@ from drivers.dlms.axdr import Datum
 from drivers.session import Session
 from headend.acts.deed import Act, Deed, View
 from headend.acts.field import Prepare, control_of, document_of
+from headend.reading.from_meter import relay_state
+from headend.words import words
 from profiles.meter_type import MeterType
 from profiles.objects import AttributeRef, MethodRef
 
 DISCONNECT_CONTROL: Final = 70
-_STATES: Final = {0: "disconnected", 1: "connected", 2: "ready for reconnection"}
 _METHODS: Final = {"off": 1, "on": 2}
 
 
@@ -26,11 +27,10 @@ async def look(session: Session, meter_type: MeterType) -> View:
     output, state, mode = [
         axdr.decode(await session.get(AttributeRef(DISCONNECT_CONTROL, obis, index))) for index in (2, 3, 4)
     ]
-    told = _STATES.get(state, str(state)) if isinstance(state, int) else "in no state"
-    supply = "on" if output else "off"
-    return document_of(
-        {"supply": supply, "state": told, "mode": mode}, f"supply {supply}, relay {told}, control mode {mode!r}"
-    )
+    told = relay_state(state) or (str(state) if isinstance(state, int) else words("acts.relay_no_state"))
+    supply = words("acts.relay_supply_on" if output else "acts.relay_supply_off")
+    pairs = {"supply": supply, "state": told, "mode": mode}
+    return document_of(pairs, words("acts.relay_told", supply=supply, state=told, mode=mode))
 
 
 def switching(wanted: str) -> Prepare:
@@ -44,12 +44,12 @@ def switching(wanted: str) -> Prepare:
             return (act,)
 
         return Deed(
-            f"relay {control.obis}: {wanted}",
+            words(f"acts.relay_title_{wanted}", obis=control.obis),
             meter_type.serial,
             lambda session: look(session, meter_type),
             plan,
-            (f"order: {'reconnect' if wanted == 'on' else 'disconnect'}",),
-            "an open relay cuts the customer off" if wanted == "off" else "",
+            (words(f"acts.relay_order_{wanted}"),),
+            words("acts.relay_warning") if wanted == "off" else None,
         )
 
     return prepare

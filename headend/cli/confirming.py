@@ -23,14 +23,13 @@ SerialObject = Annotated[
 def confirmation_of(yes: bool, serial: str | None) -> Confirmation:
     """What the options say, and how to ask for the rest where there is a terminal."""
     from headend.acts.deed import Confirmation
+    from headend.words import spoken, words
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return Confirmation(yes, serial, None, None)
     return Confirmation(
         yes,
         serial,
-        ask=lambda: typer.confirm("go on?", err=True),
-        ask_serial=lambda: typer.prompt(
-            "serial number of the meter, to go on", default="", show_default=False, err=True
-        ),
+        ask=lambda: typer.confirm(spoken(words("acts.go_on")), err=True),
+        ask_serial=lambda: typer.prompt(spoken(words("acts.type_serial")), default="", show_default=False, err=True),
     )
