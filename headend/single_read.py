@@ -39,7 +39,7 @@ def read_meter(wanted: SingleRead, telling: Telling) -> Readout:
     """Read the meter. Raises HeadEndError, which names it."""
     wanted.span.check(datetime.now(UTC))
     if wanted.save is None:
-        reading = _Reading(wanted, telling)
+        reading = Reading(wanted, telling)
         run_with_meter(reading.read())
         return reading.readout
     return _read_and_save(wanted, wanted.save, telling)
@@ -49,7 +49,7 @@ def _read_and_save(wanted: SingleRead, place: Path, telling: Telling) -> Readout
     ended: HeadEndError | KeyboardInterrupt | None = None
     with new_file(place) as file, kept_transcript(wanted.options.trace) as transcript:
         saving = Saving()
-        reading = _Reading(replace(wanted, options=replace(wanted.options, trace=transcript)), telling, saving)
+        reading = Reading(replace(wanted, options=replace(wanted.options, trace=transcript)), telling, saving)
         try:
             run_with_meter(reading.read())
         except (HeadEndError, KeyboardInterrupt) as error:
@@ -63,7 +63,7 @@ def _read_and_save(wanted: SingleRead, place: Path, telling: Telling) -> Readout
     return reading.readout
 
 
-class _Reading:
+class Reading:
     """One reading; `readout` is what there is so far, once the meter has let us in."""
 
     def __init__(self, wanted: SingleRead, telling: Telling, saving: Saving | None = None) -> None:
