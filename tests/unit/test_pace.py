@@ -1,9 +1,10 @@
-"""The limit of open sessions: kept, first come first served, and changed while sessions are open."""
+"""The limit of open sessions: kept, shared fairly, and changed while sessions are open."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 
 from headend.collection.pace import Pace
 from headend.seeing.pulse import Pulse
@@ -55,6 +56,39 @@ async def test_a_session_cancelled_as_its_turn_comes_leaves_its_place_to_the_nex
         await second
     await third
     assert pace.open == 0
+
+
+async def test_segments_that_would_take_every_place_leave_the_next_ones_to_another_that_comes_later() -> None:
+    pace, ends = Pace(10, 1000), {name: asyncio.Semaphore(0) for name in "abcdef"}
+    begun: list[str] = []
+
+    async def session(of: str, *, urgent: bool = False) -> None:
+        async with pace.place(of, urgent=urgent):
+            begun.append(of)
+            await ends[of].acquire()
+
+    async with asyncio.TaskGroup() as tasks:
+        for of in "aaaaaaaabbbbbbbbccccccccddddddddeeeeeeee":
+            tasks.create_task(session(of))
+        await _settle()
+        assert begun == [*"aaaaaaaabb"]
+        for _ in range(3):
+            tasks.create_task(session("f"))
+        await _settle()
+        for of in "aaaaaaa":
+            ends[of].release()
+        await _settle()
+        assert begun[10:] == [*"cdefcde"], "who has fewest goes first"
+        tasks.create_task(session("f", urgent=True))
+        for of in "bb":
+            ends[of].release()
+        await _settle()
+        assert begun[17:] == [*"fb"], "who is waited for goes first, then who has fewest"
+        for end in ends.values():
+            for _ in range(8):
+                end.release()
+    assert pace.open == 0
+    assert Counter(begun) == dict.fromkeys("abcde", 8) | {"f": 4}
 
 
 def test_a_part_is_late_when_it_says_nothing_for_longer_than_it_may() -> None:
