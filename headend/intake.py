@@ -318,7 +318,8 @@ class _Line:
         """Rows in it."""
         self.tried_at: float | None = None
         """When its writer began what it does now, by the loop's clock; None: it waits for more."""
-        self._items: deque[Finished] = deque()
+        self._items: deque[tuple[Finished, float]] = deque()
+        """With the time at which each was put, by the loop's clock."""
         self._room = asyncio.Event()
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
@@ -330,7 +331,7 @@ class _Line:
     async def put(self, finished: Finished) -> None:
         while self.held >= LIMIT:
             await self._room.wait()
-        self._items.append(finished)
+        self._items.append((finished, asyncio.get_running_loop().time()))
         self.held += weight(finished)
         self._taken_in += 1
         self._mark()
@@ -339,12 +340,12 @@ class _Line:
         """The next batch: large enough, or its first a second old. Empty at the end of all."""
         await self._some.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout_at(self._items[0][1] + SECONDS if self._items else None):
                 await self._enough.wait()
         batch: list[Finished] = []
         rows = 0
         while self._items and rows < ROWS:
-            batch.append(self._items.popleft())
+            batch.append(self._items.popleft()[0])
             rows += weight(batch[-1])
         self.held -= rows
         self._mark()
