@@ -100,6 +100,7 @@ class _Contents:
             events=tuple(self._events),
             status_word=self._word,
             push=counter,
+            transaction_id=push.transaction_id if push.replay == "transaction-id" else b"",
         )
         alarm = (bool(self._events) or self._word is not None) and not (self._readings or self._profiles)
         return Content(finished, alarm)

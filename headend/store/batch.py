@@ -23,7 +23,7 @@ from headend.store.layouts import save_layouts
 from headend.store.profiles import write_profiles
 from headend.store.statements import statement
 from headend.store.transactions import Transactions
-from headend.store.windows import settle_pushes
+from headend.store.windows import settle_pushes, settle_transactions
 from headend.store.writer import Written, check_years, lock_meters, write_intervals
 
 PARKED_AFTER: Final = 3
@@ -85,6 +85,10 @@ async def write_batch(connection: Connection, finished: Sequence[Finished], *, n
 
 async def _fresh(connection: Connection, finished: Sequence[Finished]) -> list[Finished]:
     """Without the pushes that were taken in before."""
+    return await _fresh_transactions(connection, await _fresh_counters(connection, finished))
+
+
+async def _fresh_counters(connection: Connection, finished: Sequence[Finished]) -> list[Finished]:
     pushes = [one.push for one in finished if one.push is not None]
     if not pushes:
         return list(finished)
@@ -95,6 +99,20 @@ async def _fresh(connection: Connection, finished: Sequence[Finished]) -> list[F
             fresh.append(one)
         else:
             log.info("push_repeated", meter_id=one.contact.meter_id, counter=one.push.counter, is_=freshness.value)
+    return fresh
+
+
+async def _fresh_transactions(connection: Connection, finished: list[Finished]) -> list[Finished]:
+    pushes = [one for one in finished if one.transaction_id]
+    if not pushes:
+        return finished
+    said = iter(await settle_transactions(connection, pushes))
+    fresh = []
+    for one in finished:
+        if not one.transaction_id or next(said):
+            fresh.append(one)
+        else:
+            log.info("push_repeated", meter_id=one.contact.meter_id, transaction_id=one.transaction_id.hex())
     return fresh
 
 

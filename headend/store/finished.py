@@ -188,6 +188,8 @@ class Finished:
     received: Mapping[tuple[int, bytes], int] = field(default_factory=dict)
     """The meter's own highest counter in an association, by (key id, system title)."""
     push: PushCounter | None = None
+    transaction_id: bytes = b""
+    """Of an authenticated push that has no such counter: where it was taken in before, this is a repetition."""
     park: bool = False
     """It is to be left alone for its contact's error, and tried again only after a day."""
     refused: bool = False

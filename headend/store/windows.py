@@ -1,4 +1,4 @@
-"""Replay windows of pushes in the database, by (key id, system title).
+"""Replay windows of pushes in the database, by (key id, system title), and transactions of those without a counter.
 
 The one rule: they are settled in the transaction that stores what the pushes brought, so that any node that takes the
 same push in decides alike (`drivers.push.window`).
@@ -7,10 +7,11 @@ same push in decides alike (`drivers.push.window`).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from hashlib import sha256
 
 from drivers.push.window import WIDTH, Freshness, ReplayWindow, accept
 from headend.store.database import Connection
-from headend.store.finished import PushCounter
+from headend.store.finished import Finished, PushCounter
 from headend.store.statements import statement
 
 _Owner = tuple[int, bytes]
@@ -30,6 +31,23 @@ async def settle_pushes(connection: Connection, pushes: Sequence[PushCounter]) -
         said[owner] = iter(freshness)
     await _keep(connection, {owner: window for owner, window in after.items() if window != before[owner]})
     return [next(said[push.key_id, push.system_title]) for push in pushes]
+
+
+async def settle_transactions(connection: Connection, pushes: Sequence[Finished]) -> list[bool]:
+    """Whether each push was not taken in before, by its transaction-id, in the order given."""
+    keys = [(one.contact.meter_id, sha256(one.transaction_id).digest()) for one in pushes]
+    parameters = {
+        "meters": [meter_id for meter_id, _ in keys],
+        "digests": [digest for _, digest in keys],
+        "read_at": [one.contact.at for one in pushes],
+    }
+    cursor = await connection.execute(statement("push_seen"), parameters)
+    new = {(meter_id, bytes(digest)) for meter_id, digest in await cursor.fetchall()}
+    said = []
+    for key in keys:
+        said.append(key in new)
+        new.discard(key)
+    return said
 
 
 async def _lock(connection: Connection, owners: Collection[_Owner]) -> dict[_Owner, ReplayWindow]:
