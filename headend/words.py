@@ -32,6 +32,9 @@ class Words(str):
         made.hindi = hindi
         return made
 
+    def __reduce__(self) -> tuple[type[Words], tuple[str, str]]:
+        return Words, (str(self), self.hindi)
+
 
 def words(name: str, /, **values: object) -> Words:
     """The message `PACKAGE.NAME` of that package's catalogue, with its values; Words among them in each language."""

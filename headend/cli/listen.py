@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from headend.cli.options import Json
+from headend.cli.options import Json, Lang
 
 _LAST_WORDS_S: Final = 0.2
 """For the confirmation of the last one to go out."""
@@ -32,6 +32,7 @@ def listen(
     as_json: Json = False,
     trace: Annotated[Path | None, typer.Option(help="Write each APDU, with time and sender, to this file.")] = None,
     count: Annotated[int | None, typer.Option("--count", help="End after so many.", min=1)] = None,
+    lang: Lang = None,
 ) -> None:
     """Show what meters push, decoded, until Ctrl-C.
 
@@ -50,6 +51,7 @@ def listen(
     from headend.watch.listening import listen as listen_at
     from headend.watch.pushers import Pushers
     from headend.watch.pushes import Heard
+    from headend.words import joined, spoken, words
 
     pushers = Pushers(keys, counters, meter_type)
     show = show_json if as_json else text_shower()
@@ -76,7 +78,7 @@ def listen(
             async with AsyncExitStack() as stack:
                 ears = Ears(pushers, show_one, transcript)
                 where = await listen_at(ears, Places(host, ports or [4059], udp), stack)
-                typer.echo(f"headend: listening on {', '.join(where)}; Ctrl-C ends it", err=True)
+                typer.echo(spoken(words("watch.listening", places=joined(where))), err=True)
                 await enough.wait()
                 await asyncio.sleep(_LAST_WORDS_S)
         if failed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from headend.cli.options import Json
+from headend.cli.options import Json, Lang
 
 
-def ports(as_json: Json = False) -> None:
+def ports(as_json: Json = False, lang: Lang = None) -> None:
     """List serial ports: which look like an optical probe, whether you may use them, what address to type.
 
     Nothing is opened or sent. A port by which the address says mode=e is one that calls itself a probe; for other
@@ -19,6 +19,7 @@ def ports(as_json: Json = False) -> None:
     from dataclasses import asdict
 
     from headend.watch.ports import serial_ports
+    from headend.words import spoken, words
 
     found = serial_ports()
     if as_json:
@@ -28,4 +29,4 @@ def ports(as_json: Json = False) -> None:
 
         print_ports(found)
     else:
-        typer.echo("no serial port: plug the probe in, and see whether `dmesg` tells of it")
+        typer.echo(spoken(words("watch.no_ports")))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headend.cli.options import Json
+from headend.cli.options import Json, Lang
 
 
 def scan(
@@ -24,6 +24,7 @@ def scan(
         int, typer.Option("--at-once", help="Hosts asked at one time; on one line it is one.", min=1, max=256)
     ] = 32,
     as_json: Json = False,
+    lang: Lang = None,
 ) -> None:
     """Ask each place whether somebody is there, and by the public client, without a key, who it is.
 

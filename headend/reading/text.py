@@ -124,8 +124,8 @@ def _head(title: str, unit: str) -> str:
 
 
 def marks_text(marks: Sequence[str]) -> Words:
-    """What is known against a row, for the eye."""
-    return joined(words(f"reading.mark_{mark}") for mark in marks)
+    """What is known against a row, for the eye; what is in words already stays."""
+    return joined(mark if isinstance(mark, Words) else words(f"reading.mark_{mark}") for mark in marks)
 
 
 def _spoken_cell(cell: Cell, unit: str, decimals: int) -> str:

@@ -19,6 +19,7 @@ from drivers.links.stream import Spans, Stream
 from drivers.links.wrapper import WrapperLink
 from drivers.reading import Identity, identify
 from drivers.session import session_on
+from headend.words import words
 from profiles.errors import HeadEndError, LinkError, LinkTimeout, MeterBusy
 from profiles.loader import load_meter_type
 from profiles.meter_type import Association
@@ -117,7 +118,7 @@ async def _by_wrapper(stream: Lent, place: Address, timeout_s: float) -> Found |
     if silent and not alone:
         return None  # neither a gateway nor a datagram says by itself whether somebody is there
     if silent:
-        found.note = "the port is open, but nothing there answers in DLMS"
+        found.note = words("watch.not_dlms")
     return found
 
 
@@ -133,7 +134,7 @@ async def _identify(found: Found, link: Link, kind: Association) -> bool:
     except LinkError:
         if found.address.scheme in HDLC or found.address.gateway is not None:
             raise
-        found.note = "it closed the connection of the public client"
+        found.note = words("watch.public_closed")
     except HeadEndError as error:
         found.note = error.message
     return False

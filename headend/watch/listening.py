@@ -19,6 +19,7 @@ from drivers.push.listener import PushListener
 from drivers.push.reception import Limits
 from headend.watch.pushers import Pushers
 from headend.watch.pushes import Heard, heard
+from headend.words import Words, joined, spoken, words
 from profiles.errors import HeadEndError, ProtocolError
 
 LIMITS: Final = Limits(max_connections=500, max_refused=1000)
@@ -48,7 +49,7 @@ class Ears:
             try:
                 confirmation = self._pushers.confirmation(push)
             except HeadEndError as error:
-                found.doubts.append(f"not confirmed: {error.message}")
+                found.doubts.append(words("watch.not_confirmed", why=error.message))
         found.confirmed = confirmation is not None
         if self._transcript is not None and confirmation is not None:
             self._transcript.sent(confirmation, ())
@@ -73,7 +74,7 @@ class Places:
     udp: bool
 
 
-async def listen(ears: Ears, places: Places, stack: AsyncExitStack) -> list[str]:
+async def listen(ears: Ears, places: Places, stack: AsyncExitStack) -> list[Words]:
     """Open the sockets, to be closed with `stack`; where they listen. LinkError where that can't be."""
     shown = []
     for port in places.ports:
@@ -82,8 +83,8 @@ async def listen(ears: Ears, places: Places, stack: AsyncExitStack) -> list[str]
         await sockets.start(places.host, port, port if places.udp and port else None)
         if places.udp and not port:
             await sockets.start(places.host, None, sockets.tcp_ports[0])
-        shown += [f"TCP port {one}" for one in dict.fromkeys(sockets.tcp_ports)]
-        shown += [f"UDP port {one}" for one in dict.fromkeys(sockets.udp_ports)]
+        shown += [words("watch.tcp_port", port=one) for one in dict.fromkeys(sockets.tcp_ports)]
+        shown += [words("watch.udp_port", port=one) for one in dict.fromkeys(sockets.udp_ports)]
     return shown
 
 
@@ -95,32 +96,42 @@ def show_json(found: Heard) -> None:
     print(json.dumps(row), flush=True)  # noqa: T201
 
 
+def _shown(value: Any) -> str:
+    """A value for the eye."""
+    if isinstance(value, list):
+        return spoken(joined(one if isinstance(one, str) else str(one) for one in value)) or "–"
+    if isinstance(value, float):
+        return f"{value:,}"
+    return "–" if value is None else spoken(value) if isinstance(value, str) else str(value)
+
+
 def text_shower() -> Show:
     """A block of lines for each, coloured on a terminal alone."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
 
     def show(found: Heard) -> None:
-        meter = found.meter or found.device_id or found.system_title or "unknown sender"
-        bold = "red" if found.raw or found.kind == "not understood" else "bold"
-        head = [f"{found.at.astimezone():%H:%M:%S}", found.peer, f"[{bold}]{escape(meter)}[/] {escape(found.kind)}"]
-        head += [f"of {found.stamp:%Y-%m-%d %H:%M:%S %z}"] if found.stamp else []
+        meter = found.meter or found.device_id or found.system_title or spoken(words("watch.unknown_sender"))
+        bold = "red" if found.raw or found.kind == words("watch.not_understood") else "bold"
+        kind = escape(spoken(found.kind))
+        head = [f"{found.at.astimezone():%H:%M:%S}", found.peer, f"[{bold}]{escape(meter)}[/] {kind}"]
+        head += [spoken(words("watch.stamp", time=found.stamp))] if found.stamp else []
         ids = [one for one in (found.system_title, found.device_id) if one and one != meter]
         counter = "" if found.counter is None else f" #{found.counter}"
-        about = ", ".join([*ids, *filter(None, (found.cover + counter, "confirmed" if found.confirmed else ""))])
+        confirmed = spoken(words("watch.confirmed")) if found.confirmed else ""
+        about = ", ".join([*ids, *filter(None, (found.cover + counter, confirmed))])
         console.print("  ".join(head) + (f"  [dim]{escape(about)}[/]" if about else ""))
-        width = max((len(one.name) for one in found.values), default=0)
-        for one in found.values:
-            value = "; ".join(map(str, one.value)) or "–" if isinstance(one.value, list) else one.value
-            shown = f"{value:,}" if isinstance(value, float) else "–" if value is None else str(value)
-            console.print(
-                f"    {escape(one.name):<{width}}  {escape(shown)} {escape(one.unit)}".rstrip()
-                + ("" if one.scaled else " [dim]unscaled[/]")
-            )
+        names = [spoken(one.name) for one in found.values]
+        width = max(map(cell_len, names), default=0)
+        for name, one in zip(names, found.values, strict=True):
+            aligned = escape(name) + " " * (width - cell_len(name))
+            unscaled = "" if one.scaled else f" [dim]{spoken(words('watch.unscaled'))}[/]"
+            console.print(f"    {aligned}  {escape(_shown(one.value))} {escape(one.unit)}".rstrip() + unscaled)
         for doubt in found.doubts:
-            console.print(f"    [yellow]{escape(doubt)}[/]")
+            console.print(f"    [yellow]{escape(spoken(doubt))}[/]")
         if found.raw:
             console.print(f"    [dim]{found.raw}[/]")
         sys.stdout.flush()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from headend.words import words
+
 if TYPE_CHECKING:
     from serial.tools.list_ports_common import ListPortInfo
 
@@ -79,11 +81,11 @@ def problem_of(device: str) -> str:
     try:
         about = os.stat(device)
     except OSError as error:
-        return f"{error.strerror}: plug it in again" if Path(device).is_absolute() else ""
+        return words("watch.port_gone", why=error.strerror) if Path(device).is_absolute() else ""
     if os.access(device, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         return ""
     group = _group(about)
-    return f"not permitted: `sudo usermod -aG {group} $USER`, then log in again"
+    return words("watch.port_forbidden", group=group)
 
 
 def _group(about: os.stat_result) -> str:
@@ -100,12 +102,13 @@ def _kind(info: ListPortInfo) -> tuple[str, str]:
     said = " ".join(filter(None, (info.product, info.description, info.manufacturer))).lower()
     for word in PROBE_WORDS:
         if word in said:
-            return "probe", f"it calls itself {info.product or info.description}"
+            return "probe", words("watch.port_says_probe", name=info.product or info.description)
     if info.vid in ADAPTERS:
-        return "adapter", f"an adapter of {ADAPTERS[info.vid]}, as most probes and RS-485 adapters have"
+        return "adapter", words("watch.port_is_adapter", maker=ADAPTERS[info.vid])
     if info.vid is not None:
-        return "other", f"a USB device: {info.product or info.description or 'nothing else is said of it'}"
-    return "other", "a port of the machine itself"
+        name = info.product or info.description
+        return "other", words("watch.port_is_usb", name=name) if name else words("watch.port_is_nameless")
+    return "other", words("watch.port_is_own")
 
 
 def _lasting_name(device: str, by_id: Path) -> str:

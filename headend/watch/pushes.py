@@ -20,8 +20,9 @@ from drivers.push.opening import cover_of
 from drivers.reading.values import captured_name
 from headend.push.moments import moment_of
 from headend.watch.pushers import Pusher, Pushers
+from headend.words import Words, words
 from profiles.errors import HeadEndError, ProtocolError, SecurityError
-from profiles.events import ESW_BITS, decode_esw, esw_bit, event
+from profiles.events import ESW_BITS, Event, decode_esw, esw_bit, event
 from profiles.meter_type import REGISTER_CLASSES, MeterType
 from profiles.objects import AttributeRef
 from profiles.push_readings import Reading, push_readings
@@ -29,9 +30,6 @@ from profiles.units import unit_symbol
 
 PUSH_SETUP: Final = 40
 CLOCK: Final = 8
-NO_KEY: Final = "it is closed, and no key is known of its sender"
-NOT_UNDERSTOOD: Final = "not understood"
-UNSCALED: Final = "unscaled numbers are as they came: by which power of ten to multiply them only the meter says"
 Units = Mapping[AttributeRef, int | None]
 """By attribute, as far as the type says."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,7 +58,7 @@ class Heard:
     meter: str = ""
     system_title: str = ""
     device_id: str = ""
-    kind: str = NOT_UNDERSTOOD
+    kind: str = field(default_factory=lambda: words("watch.not_understood"))
     stamp: datetime | None = None
     cover: str = ""
     counter: int | None = None
@@ -83,14 +81,15 @@ def heard(arrival: Arrival, pushers: Pushers, at: datetime) -> tuple[Heard, Push
         pushing = pusher.pushing(claim.title, pushers.client_title)
         found.cover = str(cover_of(arrival.apdu))
         if found.cover != str(Cover()) and pushing.credentials.encryption_key is None:
-            raise SecurityError(NO_KEY, remedy="give a list or a key file by --keys, or put it into the book")
+            raise SecurityError(words("watch.no_key"), remedy=words("watch.no_key_remedy"))
         push = open_push(arrival, pushing)
         _cover(found, push, pusher)
         if pushers.repeats(push):
-            found.doubts.append("its counter came before: the head-end takes it once")
+            found.doubts.append(words("watch.repeated"))
         _body(found, push, pusher.meter_type)
     except HeadEndError as error:
-        found.doubts.append(error.message + (f" ({error.remedy})" if error.remedy else ""))
+        advised = {"why": error.message, "remedy": error.remedy}
+        found.doubts.append(words("watch.with_remedy", **advised) if error.remedy else error.message)
         found.raw = arrival.apdu[:_SHOWN].hex()
     return found, push
 
@@ -100,12 +99,12 @@ def _cover(found: Heard, push: Push, pusher: Pusher) -> None:
     found.cover, found.counter, found.authenticated = str(push.cover), push.counter, push.authenticated
     policy = PushPolicy.of(pusher.meter_type)
     if push.cover.control not in policy.controls or (policy.signed and not push.cover.signed):
-        found.doubts.append(f"the head-end refuses it: {policy} is demanded by type {pusher.meter_type.name}")
+        found.doubts.append(words("watch.refused", policy=policy, type=pusher.meter_type.name))
     if not push.authenticated:
-        found.doubts.append("nothing proves who sent it")
+        found.doubts.append(words("watch.unproven"))
     notification = push.notification
     if isinstance(notification, DataNotification) and notification.confirmed and not policy.confirmed:
-        found.doubts.append(f"it asks to be confirmed, which meters of type {pusher.meter_type.name} do not know")
+        found.doubts.append(words("watch.wants_confirmation", type=pusher.meter_type.name))
 
 
 def _body(found: Heard, push: Push, meter_type: MeterType) -> None:
@@ -129,7 +128,7 @@ def _body(found: Heard, push: Push, meter_type: MeterType) -> None:
     for reading in said.readings:
         _take(found, reading, meter_type, units)
     if not all(value.scaled for value in found.values):
-        found.doubts.append(UNSCALED)
+        found.doubts.append(words("watch.unscaled_numbers"))
     if said.rows is not None:
         found.values.append(Said("", f"rows of {said.push.rows_of}", plain(said.rows)))
 
@@ -154,7 +153,7 @@ def _take(found: Heard, reading: Reading, meter_type: MeterType, units: Units) -
     elif attribute is not None and attribute.class_id == PUSH_SETUP and attribute.attribute == 1:
         return
     elif attribute is not None and meter_type.status_word is not None and attribute == meter_type.status_word.word:
-        found.values.append(Said(_code(reading), "event status word", _bits(value, meter_type)))
+        found.values.append(Said(_code(reading), words("reading.status_word"), _bits(value, meter_type)))
     else:
         found.values.append(_value(reading, meter_type, units))
 
@@ -171,7 +170,7 @@ def _value(reading: Reading, meter_type: MeterType, units: Units) -> Said:
                    if log.event_log is not None and log.event_log.code == reading.attribute), None)  # fmt: skip
     if of_log is not None and type(reading.value) is int:
         happened = event(reading.value, meter_type.event_maker)
-        return Said(code, of_log.name.replace("_", " "), f"{reading.value} {happened.english}")
+        return Said(code, of_log.name.replace("_", " "), _of_number(reading.value, happened))
     if isinstance(reading.value, bytes):
         moment = _moment(reading.value, meter_type)
         if moment is not None and len(reading.value) == 12:
@@ -190,7 +189,12 @@ def _bits(value: object, meter_type: MeterType) -> list[str] | Any:
         numbers = sorted(decode_esw(value))
     else:
         return plain(value)
-    return [esw_bit(number, meter_type.event_maker).english for number in numbers]
+    bits = [esw_bit(number, meter_type.event_maker) for number in numbers]
+    return [Words(bit.english, bit.hindi) for bit in bits]
+
+
+def _of_number(number: int, happened: Event) -> Words:
+    return Words(f"{number} {happened.english}", f"{number} {happened.hindi}")
 
 
 def _name(reading: Reading) -> str:

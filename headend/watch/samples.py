@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from headend.reading.tables import Cell, Column, Table
+from headend.words import words
 from profiles.errors import SettingsError
 
 KEPT: Final = 40
@@ -37,7 +38,7 @@ def sample_of(table: Table, at: datetime, wanted: Sequence[str]) -> Sample:
     """
     places = _chosen(table.columns, wanted) if wanted else range(len(table.columns))
     row = table.rows[-1] if table.rows else (None,) * len(table.columns)
-    marks = table.marks_of(len(table.rows) - 1) if table.rows else ("the meter gave no row",)
+    marks = table.marks_of(len(table.rows) - 1) if table.rows else (words("watch.watch_no_row"),)
     return Sample(at, tuple(table.columns[place] for place in places), tuple(row[place] for place in places), marks)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from headend.watch.asking import Found
 from headend.watch.scanning import Scan
+from headend.words import joined, spoken, words
 
 
 @contextlib.contextmanager
@@ -20,7 +21,8 @@ def scan_bar(total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TextColumn("places, left"))
+    asking, left = spoken(words("watch.asking")), spoken(words("watch.places_left"))
+    columns = (TextColumn(asking), BarColumn(), MofNCompleteColumn(), TextColumn(left))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
@@ -61,9 +63,10 @@ def print_scan(scan: Scan) -> None:
     """A line for each that answers, then how many do not."""
     if scan.found:
         _print_table(sorted(scan.found, key=_order))
-    quiet = ", ".join(f"{count:,} {why}" for why, count in scan.silent.most_common())
-    broken = "" if scan.complete else f" of {len(scan.places):,}, then broken off"
-    print(f"{scan.asked:,} asked{broken}: {len(scan.found):,} found" + (f", {quiet}" if quiet else ""))  # noqa: T201
+    quiet = joined((words(f"watch.silent_{why}", count=count) for why, count in scan.silent.most_common()), "")
+    numbers = {"asked": scan.asked, "places": len(scan.places), "found": len(scan.found)}
+    said = words("watch.scan_asked" if scan.complete else "watch.scan_broken_off", quiet=quiet, **numbers)
+    print(spoken(said))  # noqa: T201
 
 
 def _print_table(found: list[Found]) -> None:
@@ -74,13 +77,16 @@ def _print_table(found: list[Found]) -> None:
     from headend.printing import print_whole
 
     table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("address", "serial", "maker", "model", "device id or name", "frames", "ms", ""):
-        table.add_column(heading, no_wrap=True, justify="right" if heading == "ms" else "left")
+    for heading in ("address", "serial", "maker", "model", "name", "frames"):
+        table.add_column(spoken(words(f"watch.scan_column_{heading}")), no_wrap=True)
+    table.add_column("ms", no_wrap=True, justify="right")
+    table.add_column("", no_wrap=True)
     for one in found:
         who = one.who
         frames = "" if one.information is None else f"{one.information} × {one.window}"
-        also = f"and at {one.also} further addresses" if one.also else ""
-        notes = "; ".join(filter(None, (one.sign_on and f"signs on as {one.sign_on}", also, one.note)))
+        also = words("watch.also_at", number=one.also) if one.also else ""
+        sign_on = words("watch.signs_on", name=one.sign_on) if one.sign_on else ""
+        notes = spoken(joined(filter(None, (sign_on, also, one.note)), "; "))
         of = ("", "", "", "") if who is None else (
             who.serial, who.maker, who.model, who.device_id or who.logical_device_name
         )  # fmt: skip

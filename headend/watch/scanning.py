@@ -21,6 +21,7 @@ from drivers.links.stream import Stream, TcpStream
 from drivers.links.udp import UdpStream
 from headend.watch.asking import Found, ask
 from headend.watch.places import Line, Places
+from headend.words import words
 from profiles.errors import HeadEndError, LinkError, LinkTimeout, ProtocolError
 
 SIGN_ON_S: Final = 4.0
@@ -119,7 +120,7 @@ class Scan:
         else:
             async with _closing(stream):
                 found = await ask(stream, place, timeout_s)
-                self.found.append(_with(found or Found(place, note="it signed on, but is silent in HDLC"), sign_on))
+                self.found.append(_with(found or Found(place, note=words("watch.silent_after_sign_on")), sign_on))
 
     def _note(self, found: Found | None, sign_on: Identification | None) -> None:
         if found is None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from headend.reading.tables import Cell
 from headend.reading.telling import Telling
+from headend.reading.text import marks_text
 from headend.watch.samples import Courses, Sample
+from headend.words import joined, spoken, words
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -70,10 +72,10 @@ class Lines:
             print(json.dumps(row), flush=True)  # noqa: T201
             return
         shown = [
-            f"{column.title} {text_of(cell)} {column.unit}".rstrip()
+            f"{spoken(column.title)} {text_of(cell)} {column.unit}".rstrip()
             for column, cell in zip(sample.columns, sample.cells, strict=True)
         ]
-        marks = [f"({', '.join(sample.marks)})"] if sample.marks else []
+        marks = [f"({spoken(marks_text(sample.marks))})"] if sample.marks else []
         print("  ".join([f"{sample.at.astimezone():%H:%M:%S}", *shown, *marks]), flush=True)  # noqa: T201
 
 
@@ -91,7 +93,7 @@ class Moving:
         self._who, self._link = who, ""
 
     def say(self, text: str) -> None:
-        self._link = text
+        self._link = spoken(text)
         self._draw()
 
     def show(self, sample: Sample) -> None:
@@ -112,23 +114,21 @@ class Moving:
         from rich.markup import escape
         from rich.table import Table
 
-        marks = f" · {', '.join(sample.marks)}" if sample.marks else ""
-        title = f"{self._who} · {sample.at.astimezone():%H:%M:%S} · every {self._every_s:g} s{marks} · Ctrl-C ends"
+        about = {"who": self._who, "time": f"{sample.at.astimezone():%H:%M:%S}", "seconds": self._every_s}
+        marks = joined(["", marks_text(sample.marks)], " · ") if sample.marks else ""
+        title = spoken(words("watch.watch_title", marks=marks, **about))
         table = Table(box=box.SIMPLE_HEAD, title=escape(title), title_justify="left")
-        for heading, justify in (
-            ("", "left"),
-            ("now", "right"),
-            ("", "left"),
-            ("lowest", "right"),
-            ("highest", "right"),
-        ):
-            table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-        table.add_column("course", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        table.add_column(spoken(words("watch.watch_now")), justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        table.add_column(spoken(words("watch.watch_lowest")), justify="right", no_wrap=True)
+        table.add_column(spoken(words("watch.watch_highest")), justify="right", no_wrap=True)
+        table.add_column(spoken(words("watch.watch_course")), no_wrap=True)
         for column, cell in zip(sample.columns, sample.cells, strict=True):
             course = self._courses.of[column.key]
             number = isinstance(cell, Decimal | int | float)
             table.add_row(
-                escape(column.title),
+                escape(spoken(column.title)),
                 f"[bold]{escape(text_of(cell))}[/]" if number else escape(text_of(cell)),
                 escape(column.unit),
                 "" if course.lowest is None else text_of(course.lowest),
@@ -152,9 +152,11 @@ def moving(every_s: float) -> Iterator[Moving]:
 def text_of(cell: Cell) -> str:
     """As it is shown; what the meter gave no value for is said to be none."""
     if cell is None:
-        return "no value"
+        return spoken(words("watch.watch_no_value"))
     if isinstance(cell, datetime):
         return f"{cell:%Y-%m-%d %H:%M:%S}"
+    if isinstance(cell, str):
+        return spoken(cell)
     return f"{cell:,}" if isinstance(cell, Decimal | float) else str(cell)
 
 

@@ -18,6 +18,7 @@ from headend.one_meter import one_meter
 from headend.reading.from_meter import rows_table
 from headend.reading.telling import Telling
 from headend.watch.samples import Sample, sample_of
+from headend.words import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ async def watch(
         taken = 0
         while True:
             rows = await meter.reader.instantaneous()
-            table = rows_table("now", "Values of this moment", [rows], zone, record=True)
+            table = rows_table("now", words("reading.now"), [rows], zone, record=True)
             show(sample_of(table, datetime.now(UTC), wanted.values))
             taken += 1
             due = began + taken * wanted.every_s
