@@ -57,7 +57,7 @@ def _read_and_save(wanted: SingleRead, place: Path, telling: Telling) -> Readout
                 raise
             ended = error
         write_session_file(file, saving.file(reading.readout, transcript.read_bytes(), ended))
-    telling.warn(f"kept: {place}" if ended is None else f"kept, as far as it came: {place}")
+    telling.warn(words("session_file.kept" if ended is None else "session_file.kept_so_far", file=place))
     if ended is not None:
         raise ended
     return reading.readout

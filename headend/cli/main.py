@@ -58,7 +58,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-LOG_NOTHING: Final = frozenset({"check", "read"})
+LOG_NOTHING: Final = frozenset({"check", "open", "read"})
 """Commands at one meter that log nothing, and start at once."""
 
 

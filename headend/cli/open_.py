@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headend.cli.options import Lang
 from headend.cli.read import What
 
 
@@ -24,6 +25,7 @@ def open_(
     trace: Annotated[
         Path | None, typer.Option("--trace", help="Write the frames, for the maker's support, and show nothing else.")
     ] = None,
+    lang: Lang = None,
 ) -> None:
     """Show a session file as `headend read` would have shown it; or write out the frames in it.
 

@@ -21,6 +21,7 @@ from drivers.reading import Identity
 from headend.reading.tables import Readout, visible
 from headend.session_file.contents import FORMAT, NOTE, Answer, Manifest, SaidIdentity, SessionFile
 from headend.times import utc_now
+from headend.words import words
 from profiles.errors import HeadEndError, SettingsError
 from profiles.meter_type import Association
 from profiles.objects import AttributeRef
@@ -60,7 +61,8 @@ class Saving:
     def file(self, readout: Readout, transcript: bytes, ended: BaseException | None) -> SessionFile:
         """All that is kept; `ended`: what ended the reading before its end."""
         assert self.manifest is not None, "the meter has let us in"
-        why = None if ended is None else str(ended) if isinstance(ended, HeadEndError) else "it was stopped by hand"
+        by_hand = words("session_file.by_hand")
+        why = None if ended is None else str(ended) if isinstance(ended, HeadEndError) else by_hand
         manifest = replace(self.manifest, broken=None if why is None else visible(why))
         readout = replace(readout, missing=tuple(map(visible, readout.missing)))
         return SessionFile(manifest, readout, tuple(self.answers), transcript)
@@ -82,8 +84,13 @@ def _said(readout: Readout, identity: Identity | None) -> SaidIdentity:
 
 @contextlib.contextmanager
 def kept_transcript(trace: Path | None) -> Iterator[Path]:
-    """Where the transcript is written: as asked for, else where it stays for as long as this lasts."""
+    """Where the transcript is written: as asked for, else where it stays for as long as this lasts.
+
+    SettingsError where the place asked for can't be read again.
+    """
     if trace is not None:
+        if trace.exists() and not trace.is_file():
+            raise SettingsError(f"{trace} is not a file", remedy="with --save, --trace writes to a file")
         yield trace
         return
     with tempfile.TemporaryDirectory(prefix="headend-") as folder:

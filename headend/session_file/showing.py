@@ -12,6 +12,7 @@ from headend.reading.command import Outputs, check_outputs, give
 from headend.reading.pieces import EVERYTHING
 from headend.reading.telling import Telling
 from headend.session_file.contents import SessionFile
+from headend.words import words
 from profiles.errors import SettingsError
 from profiles.whole_file import written_whole
 
@@ -21,7 +22,8 @@ def show(kept: SessionFile, what: str, outputs: Outputs) -> None:
     telling, readout, manifest = Telling(), kept.readout, kept.manifest
     check_outputs(what if len(readout.tables) > 1 else "", outputs)
     if manifest.broken is not None:
-        telling.warn(f"the reading ended early, and this is as far as it came: {manifest.broken}")
+        by_hand = words("session_file.by_hand")
+        telling.warn(words("session_file.ended_early", why=by_hand if manifest.broken == by_hand else manifest.broken))
     if what != EVERYTHING:
         table = readout.table(what)
         if table is None:
@@ -38,4 +40,4 @@ def write_trace(kept: SessionFile, place: Path) -> None:
             file.write(kept.transcript)
     except OSError as error:
         raise SettingsError(f"{place} can't be written: {error.strerror}") from None
-    Telling().warn(f"written: {place}")
+    Telling().warn(words("reading.written", file=place))

@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from drivers.links.line_time import LineUse
 from headend.reading.output import Form, rendered
 from headend.reading.tables import Column, Readout, Table
 from headend.session_file.contents import FORMAT, NOTE, Answer, Manifest, SaidIdentity, SessionFile
-from headend.session_file.saving import new_file
+from headend.session_file.saving import kept_transcript, new_file
 from headend.session_file.zipped import LIMITS, read_session_file, write_session_file
 from profiles.errors import SettingsError
 from profiles.intervals import OFF_THE_GRID, Suspect
@@ -55,6 +56,7 @@ CLOCK = Table(
     ((-0.5, Said("good")),),
     record=True,
 )
+LINE = LineUse(9600, 120, 2400, 2.625, 2.7, 0.5)
 KEPT = SessionFile(
     Manifest(
         FORMAT,
@@ -70,7 +72,9 @@ KEPT = SessionFile(
         None,
         (),
     ),
-    Readout("tcp://127.0.0.1:4059", b"MTR00001", "SN1", "is15959-1ph", "Asia/Kolkata", READ_AT, (LOAD, CLOCK)),
+    Readout(
+        "tcp://127.0.0.1:4059", b"MTR00001", "SN1", "is15959-1ph", "Asia/Kolkata", READ_AT, (LOAD, CLOCK), (), LINE
+    ),
     (Answer(READ_AT, 7, "1.0.99.1.0.255", 2, None, b"\x01\x00"), Answer(READ_AT, 8, "0.0.1.0.0.255", 2, b"\x02", b"")),
     b"# tcp://127.0.0.1:4059 client 32 server 1\n",
 )
@@ -138,6 +142,11 @@ def test_what_is_there_already_stays_and_what_breaks_off_leaves_nothing(tmp_path
         file.write(b"half")
         raise KeyError
     assert [one.name for one in tmp_path.iterdir()] == ["a.session"]
+    with (
+        pytest.raises(SettingsError, match=r"with --save, --trace writes to a file"),
+        kept_transcript(Path("/dev/null")),
+    ):
+        pytest.fail("it was taken")
     with pytest.raises(SettingsError, match="can't be written"), new_file(tmp_path / "none" / "c.session"):
         pytest.fail("it was opened")
 
