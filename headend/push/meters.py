@@ -44,6 +44,8 @@ QUERY_S: Final = 5.0
 """For the database to say who they are; else it counts as away."""
 COUNTERS: Final = 16
 """Of ours, reserved at once for the confirmations of one meter."""
+STRANGERS: Final = 1000
+"""Claims of nobody registered that are remembered: anybody can make up more, and they must not crowd out the meters."""
 _LAYOUTS: Final = 4096
 _EARLIEST: Final = UNIX_EPOCH + timedelta(microseconds=EARLIEST_US)
 
@@ -84,7 +86,7 @@ class KnownMeters:
     def __init__(
         self, pool: Pool, vault: Vault, types: Mapping[str, MeterType], *, most: int, for_s: float, per_minute: float
     ) -> None:
-        """Up to `most` claims are held for `for_s` seconds; a meter has `per_minute` readings, and as many alarms."""
+        """Up to `most` meters are held for `for_s` seconds; a meter has `per_minute` readings, and as many alarms."""
         self._pool = pool
         self._vault = vault
         self._types = types
@@ -92,14 +94,12 @@ class KnownMeters:
         self._for_s = for_s
         self._per_minute = per_minute
         self._clock = asyncio.get_running_loop().time
-        self._held: OrderedDict[Claim, tuple[KnownMeter | None, float]] = OrderedDict()
+        self._held: OrderedDict[Claim, tuple[KnownMeter, float]] = OrderedDict()
+        self._strangers: OrderedDict[Claim, float] = OrderedDict()
         self._layouts: dict[tuple[object, ...], Layout] = {}
         """Each once: thousands of meters have the same."""
         self._title = b""
         self._policies: dict[int, PushPolicy] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     async def find(self, claims: Iterable[Claim]) -> dict[Claim, KnownMeter | None]:
         """Who they are; None for those that are not registered. StoreError where the database does not say."""
@@ -107,26 +107,36 @@ class KnownMeters:
         found: dict[Claim, KnownMeter | None] = {}
         missing = []
         for claim in set(claims):
-            meter, until = self._held.get(claim, (None, 0.0))
-            if until > now:
-                self._held.move_to_end(claim)
-                found[claim] = meter
-            else:
+            meter, until = self._held.get(claim) or (None, self._strangers.get(claim, 0.0))
+            if until <= now:
                 missing.append(claim)
-        if missing:
-            for claim, meter in (await self._look_up(missing)).items():
-                found[claim] = meter
-                whole = meter is not None and meter.layouts
-                self._held[claim] = meter, now + (self._for_s if whole else min(UNKNOWN_S, self._for_s))
+                continue
+            found[claim] = meter
+            if meter is not None:
                 self._held.move_to_end(claim)
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
+        if missing:
+            found |= await self._look_up(missing)
+            for claim in missing:
+                self._hold(claim, found[claim], now)
         return found
+
+    def _hold(self, claim: Claim, meter: KnownMeter | None, now: float) -> None:
+        self.forget([claim])
+        moment = now + min(UNKNOWN_S, self._for_s)
+        if meter is None:
+            self._strangers[claim] = moment
+        else:
+            self._held[claim] = meter, now + self._for_s if meter.layouts else moment
+        while len(self._strangers) > STRANGERS:
+            self._strangers.popitem(last=False)
+        while len(self._held) > self._most:
+            self._held.popitem(last=False)
 
     def forget(self, claims: Iterable[Claim]) -> None:
         """Look them up anew the next time: their keys may have been changed."""
         for claim in claims:
             self._held.pop(claim, None)
+            self._strangers.pop(claim, None)
 
     async def reserve(self, meters: Iterable[KnownMeter]) -> None:
         """Counters of ours for those that have none left. StoreError."""
