@@ -38,6 +38,13 @@ FILE_NAMES: Final = (*KEY_NAMES, "lls_secret", "hls_secret", "system_title")
 """What a key file may hold of a meter, beside keys the title by which it proves to be the one they belong to."""
 METER_TYPE: Final = "meter_type"
 """The column of a meter list that says of which type its meter is."""
+FILE_REMEDIES: Final = {
+    "no_key_file": "see the name of the file, and its folder",
+    "key_file_forbidden": "let this user read the file",
+    "key_file_garbled": "compare it with one that works",
+    "not_in_list": "compare the address with those of the list",
+}
+"""What to do about a file that gives no keys, by what is wrong with it."""
 SECRET_NAMES: Final = {1: "lls_secret", 2: "hls_secret", 3: "hls_secret", 4: "hls_secret", 6: "hls_secret"}
 """By authentication mechanism."""
 
@@ -216,13 +223,15 @@ def read_key_file(file: Path, address: Address | None = None, title: str | None 
             row = next((row for row in csv.DictReader(text.splitlines()) if _is_of(row, address, title)), None)
             if row is None:
                 named = f"address {address}" if address is not None else f"system title {title or '(none is given)'}"
-                raise SettingsError(f"{file} has no meter with the {named}")
+                raise SettingsError(f"{file} has no meter with the {named}", remedy=FILE_REMEDIES["not_in_list"])
             return {name: value for name, value in row.items() if name in (*FILE_NAMES, METER_TYPE) and value}
         return _known_keys(tomllib.loads(text), file)
     except OSError as error:
-        raise SettingsError(f"{file} can't be read: {error.strerror}") from None
+        wrong = "key_file_forbidden" if isinstance(error, PermissionError) else "no_key_file"
+        raise SettingsError(f"{file} can't be read: {error.strerror}", remedy=FILE_REMEDIES[wrong]) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error):
-        raise SettingsError(f"{file} is neither TOML nor a meter list (.csv)") from None
+        told = f"{file} is neither TOML nor a meter list (.csv)"
+        raise SettingsError(told, remedy=FILE_REMEDIES["key_file_garbled"]) from None
 
 
 def _read(file: Path, most: int) -> str:

@@ -16,7 +16,7 @@ from drivers.links.transcript import Transcript, write_transcript
 from drivers.reading import Identity, Reader, association_of, identify
 from drivers.session import Session
 from headend.cli.meter_options import MeterOptions
-from headend.keys import KeySources, key_texts
+from headend.keys import FILE_REMEDIES, KeySources, key_texts
 from headend.reading.lasting import Heard, LastingSession, lasting_session
 from headend.reading.target import Target, target_of
 from headend.reading.telling import Telling
@@ -77,7 +77,7 @@ def _guessing(*, guessed: bool) -> Iterator[None]:
     try:
         yield
     except (SettingsError, AccessDenied, ProtocolError, SecurityError) as error:
-        if guessed:
+        if guessed and error.remedy not in FILE_REMEDIES.values():
             error.remedy = "; ".join(filter(None, (error.remedy, GUESSED)))
         raise
 

@@ -6,12 +6,14 @@ went wrong in detail is said in the error's own words, in English: makers and of
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from headend.keys import FILE_REMEDIES
 from headend.words import ENGLISH, HINDI, Words, words
 from profiles.errors import (
     AccessDenied,
@@ -27,8 +29,13 @@ from profiles.errors import (
 )
 
 EXPLANATIONS: Final = Path(__file__).with_name("explanations.toml")
-PORT_REMEDIES: Final = {"see the name of the port": "no_port", "let this user use the port": "port_forbidden"}
-"""What `drivers.links.serial` advises where a port can't be opened."""
+REMEDIES: Final = {
+    "see the name of the port": "no_port",
+    "let this user use the port": "port_forbidden",
+    "see the port and its settings": "no_serial_port",
+    **{remedy: name for name, remedy in FILE_REMEDIES.items()},
+}
+"""What is advised, by `drivers.links.serial` where a port can't be opened, and where a file gives no keys."""
 _KINDS: Final[tuple[tuple[type[HeadEndError], str], ...]] = (
     (LinkTimeout, "silent"),
     (LinkError, "no_link"),
@@ -42,23 +49,30 @@ _KINDS: Final[tuple[tuple[type[HeadEndError], str], ...]] = (
 
 def symptom(error: HeadEndError) -> str | None:
     """Which explanation an error has; None where its own words say all."""
+    if error.remedy in REMEDIES:
+        return REMEDIES[error.remedy]
     if isinstance(error, AccessDenied):
-        if error.asked.startswith("associate, HLS"):
-            return "wrong_secret"
-        return "association_refused" if error.asked.startswith("associate") else "not_allowed"
+        return _denied(error)
     if isinstance(error, LinkError) and "is not known" in error.message:
         return "no_such_host"
     if isinstance(error, LinkTimeout) and "SNRM" in error.message:
         return "silent_line"
-    if isinstance(error, LinkError) and error.remedy in PORT_REMEDIES:
-        return PORT_REMEDIES[error.remedy]
-    if isinstance(error, LinkError) and "refused the connection" in error.message:
+    if isinstance(error, LinkError) and re.search("refused the connection|was refused", error.message):
         return "refused"
     if isinstance(error, LinkError) and "closed the connection" in error.message and error.asked == "associate":
         return "hung_up"
     if isinstance(error, SettingsError):
         return "no_key" if "HEADEND_" in error.remedy else None
     return next((name for kind, name in _KINDS if isinstance(error, kind)), None)
+
+
+def _denied(error: AccessDenied) -> str:
+    if error.asked.startswith("associate, HLS"):
+        return "wrong_secret"
+    if error.asked.startswith("associate"):
+        by_reason = {"authentication failed": "wrong_password", "deciphering error": "wrong_key"}
+        return next((name for reason, name in by_reason.items() if reason in error.message), "association_refused")
+    return "not_there" if re.search("object (undefined|unavailable)", error.message) else "not_allowed"
 
 
 def explanation(error: HeadEndError) -> list[str]:
