@@ -199,7 +199,8 @@ async def _load_parts(asked: Asked, profile: Profile, start: datetime, end: date
     parts: list[LoadPart] = []
     pace = Pace()
     while start < end:
-        until = min(later(start, pace.rows, reader.layouts[profile.obis].capture_period_s, zone), end)
+        at_once = pace.rows
+        until = min(later(start, at_once, reader.layouts[profile.obis].capture_period_s, zone), end)
         began, came = time.monotonic(), 0
         try:
             with asked.session.once():
@@ -210,9 +211,10 @@ async def _load_parts(asked: Asked, profile: Profile, start: datetime, end: date
             if asked.session.given_up:
                 raise
             pace.broke()
-            telling.say(words("reading.reading_on", time=start.astimezone(asked.zone), rows=pace.rows))
         else:
             pace.took(max(came, 1), time.monotonic() - began)
+        if pace.rows != at_once and start < end:
+            telling.say(words("reading.reading_on", time=start.astimezone(asked.zone), rows=pace.rows))
     return parts
 
 
