@@ -82,7 +82,8 @@ def outages(campaign: Campaign) -> list[tuple[object, ...]]:
 
 def all_down(campaign: Campaign) -> bool:
     """Whether no segment without power is asked any more."""
-    [(asked,)] = campaign.ask("SELECT count(*) FROM segment WHERE name LIKE 'Dark %' AND down_since IS NULL")
+    query = "SELECT count(*) FROM segment WHERE starts_with(name, %s) AND down_since IS NULL"
+    [(asked,)] = campaign.ask(query, DARK)
     return bool(asked == 0)
 
 
