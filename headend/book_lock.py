@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from headend.words import spoken, words
 from profiles.errors import SecurityError, SettingsError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def ask_unseen(question: str, remedy: str = f"set {PASSPHRASE_VARIABLE}") -> str
             raise EOFError
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(f"{question}: ")
+            return getpass.getpass(f"{spoken(question)}: ")
     except (EOFError, getpass.GetPassWarning):
         raise SettingsError(f"there is no terminal to ask for the {question} at", remedy=remedy) from None
 
@@ -114,16 +115,16 @@ def _derived(passphrase: str, salt: bytes) -> bytes:
 
 def _new_passphrase() -> str:
     given = os.environ.get(PASSPHRASE_VARIABLE)
-    passphrase = given or ask_unseen("new passphrase of the book")
+    passphrase = given or ask_unseen(words("cli.new_passphrase"))
     if len(passphrase) < SHORTEST_PASSPHRASE:
         raise SettingsError(f"a passphrase for the book has {SHORTEST_PASSPHRASE} characters or more")
-    if not given and ask_unseen("same passphrase again") != passphrase:
+    if not given and ask_unseen(words("cli.passphrase_again")) != passphrase:
         raise SettingsError("the two passphrases differ: nothing was kept")
     return passphrase
 
 
 def _passphrase() -> str:
-    return os.environ.get(PASSPHRASE_VARIABLE) or ask_unseen("passphrase of the book")
+    return os.environ.get(PASSPHRASE_VARIABLE) or ask_unseen(words("cli.passphrase"))
 
 
 def _system_keyring() -> KeyringBackend | None:

@@ -21,6 +21,7 @@ from drivers.address import Address, parse_address
 from drivers.credentials import CounterRange, Credentials
 from drivers.dlms.security import Key, PrivateKey, PublicKey, Secret
 from drivers.dlms.security.suites import SUITES
+from headend.words import spoken, words
 from profiles.errors import HeadEndError, SecurityError, SettingsError
 from profiles.meter_type import Association
 
@@ -305,7 +306,7 @@ def _ask(name: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(f"{_words(name)}: ")
+            return getpass.getpass(f"{spoken(words(f'reading.key_{name}'))}: ")
     except (EOFError, getpass.GetPassWarning):
         raise SettingsError(
             f"no {_words(name)} was typed", remedy="without a terminal, use --keys or the environment"

@@ -6,7 +6,6 @@ The one rule: a message is English wherever it goes as data (JSON, CSV, reports,
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from functools import cache
@@ -78,4 +77,6 @@ def usual_language(environment: Mapping[str, str]) -> str:
 
 @cache
 def _catalogue(package: str) -> Mapping[str, Mapping[str, str]]:
+    import tomllib  # not for `headend --help`, which starts at once
+
     return tomllib.loads((PACKAGES / package / "messages.toml").read_text(encoding="utf-8"))

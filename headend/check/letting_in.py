@@ -123,7 +123,7 @@ async def _let_in(patient: Patient, kind: Association, session: LastingSession, 
     proven = [named.get(name, name) for name in needed_keys(kind)]
     if kind.security_control & _BOTH == _ENCRYPTION:
         proven = [name for name in proven if name != "authentication_key"]
-    shown = [words(f"check.key_{name}") for name in proven]
+    shown = [words(f"reading.key_{name}") for name in proven]
     patient.keys_proven += [name for name in shown if name not in patient.keys_proven]
     if patient.examined is None:
         patient.examined = kind

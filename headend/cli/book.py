@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from headend.cli.options import Json, warn_of_keys
+from headend.cli.options import Json, Lang, warn_of_keys
+from headend.words import Words, joined, spoken, words
 
 if TYPE_CHECKING:
     from headend.book import Book, SavedMeter
@@ -50,6 +51,7 @@ def add(
     hls_secret: HlsSecret = None,
     ask: Annotated[bool, typer.Option("--ask", help="Ask for keys one by one; Enter leaves one out.")] = False,
     change: Annotated[bool, typer.Option("--change", help="Change the meter that has this name.")] = False,
+    lang: Lang = None,
 ) -> None:
     """Put a meter into the book. From then on its name stands wherever a command takes an ADDRESS.
 
@@ -65,11 +67,11 @@ def add(
     title = found.pop("system_title", "")
     listed_type = found.pop("meter_type", "")
     _book().keep([Entry(name, address, meter_type or listed_type, serial, system_title or title, found)], change=change)
-    typer.echo(f"{name} is in the book" + (f", with {_words(found)}" if found else ""))
+    _tell(words("cli.kept_with" if found else "cli.kept", name=name, keys=_named(found)))
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(as_json: Json = False, lang: Lang = None) -> None:
     """List the meters in the book, and which keys it holds of each.
 
     Example: `headend book list`
@@ -79,7 +81,7 @@ def list_(as_json: Json = False) -> None:
         typer.echo(json.dumps([_plain(meter) for meter in meters], indent=2, ensure_ascii=False))
         return
     if not meters:
-        typer.echo("the book is empty: `headend book add NAME ADDRESS` puts a meter into it")
+        _tell(words("cli.empty"))
         return
     from rich import box
     from rich.markup import escape
@@ -88,16 +90,16 @@ def list_(as_json: Json = False) -> None:
     from headend.printing import print_whole
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("name", "address", "type", "serial", "system title", "keys"):
-        table.add_column(heading, no_wrap=True)
+    for heading in ("name", "address", "meter_type", "serial", "system_title", "keys"):
+        table.add_column(spoken(words(f"cli.column_{heading}")), no_wrap=True)
     for one in meters:
-        cells = (one.name, one.address, one.meter_type, one.serial, one.system_title, _words(one.holds))
+        cells = (one.name, one.address, one.meter_type, one.serial, one.system_title, spoken(_named(one.holds)))
         table.add_row(*map(escape, cells))
     print_whole(table)
 
 
 @app.command()
-def show(name: Name, as_json: Json = False) -> None:
+def show(name: Name, as_json: Json = False, lang: Lang = None) -> None:
     """Show what the book says of one meter; of keys, their names alone.
 
     Example: `headend book show pole-17`
@@ -106,22 +108,26 @@ def show(name: Name, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(_plain(meter), indent=2, ensure_ascii=False))
         return
-    for what, text in (meter.told() | {"keys": _words(meter.holds)}).items():
-        typer.echo(f"{what.replace('_', ' ')}: {text or '-'}")
+    for what, text in (meter.told() | {"keys": _named(meter.holds)}).items():
+        _tell(joined((words(f"cli.column_{what}"), text or "-"), ": "))
 
 
 @app.command()
-def rename(name: Name, new_name: Annotated[str, typer.Argument(help="What it is to be called.")]) -> None:
+def rename(
+    name: Name, new_name: Annotated[str, typer.Argument(help="What it is to be called.")], lang: Lang = None
+) -> None:
     """Call a meter otherwise.
 
     Example: `headend book rename pole-17 "pump house"`
     """
     _book().rename(name, new_name)
-    typer.echo(f"{name} is {new_name} now")
+    _tell(words("cli.renamed", name=name, new_name=new_name))
 
 
 @app.command()
-def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False) -> None:
+def remove(
+    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False, lang: Lang = None
+) -> None:
     """Take a meter and its keys out of the book.
 
     Example: `headend book remove pole-17`
@@ -133,14 +139,16 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", help="Don't as
     if not yes:
         if not sys.stdin.isatty():
             raise SettingsError("there is no terminal to confirm this at", remedy="add --yes")
-        typer.confirm(f"forget {name} ({_words(meter.holds) or 'no keys'})?", err=True, abort=True)
+        question = words("cli.forget", name=name, keys=_named(meter.holds) or words("cli.no_keys"))
+        typer.confirm(spoken(question), err=True, abort=True)
     book.remove(name)
-    typer.echo(f"{name} is no longer in the book")
+    _tell(words("cli.removed", name=name))
 
 
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="Meter list: CSV in UTF-8, the first line names the columns.")],
+    lang: Lang = None,
 ) -> None:
     """Take a meter list, keys included, into the book: all of it or, with any fault in it, nothing.
 
@@ -153,7 +161,7 @@ def import_(
 
     entries = read_list(file)
     kept = _book().keep(entries, change=True)
-    typer.echo(f"{kept} of {len(entries)} meters new or changed")
+    _tell(words("cli.imported", kept=kept, meters=len(entries)))
 
 
 def _book() -> Book:
@@ -193,12 +201,18 @@ def _asked() -> dict[str, str]:
     from headend.book_lock import ask_unseen
 
     names = ("encryption_key", "authentication_key", *_SECRETS)
-    typed = {name: ask_unseen(f"{name.replace('_', ' ')} (Enter: none)", "name --keys FILE") for name in names}
+    typed = {
+        name: ask_unseen(words("cli.typed", key=words(f"reading.key_{name}")), "name --keys FILE") for name in names
+    }
     return {name: text for name, text in typed.items() if text}
 
 
-def _words(names: Iterable[str]) -> str:
-    return ", ".join(name.replace("_", " ") for name in sorted(names))
+def _named(names: Iterable[str]) -> Words:
+    return joined(words(f"reading.key_{name}") for name in sorted(names))
+
+
+def _tell(said: str) -> None:
+    typer.echo(spoken(said))
 
 
 def _plain(meter: SavedMeter) -> dict[str, object]:
