@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from headend.collection.collector import Collector, Report
+from headend.collection.collector import Collector
 from headend.collection.dispatcher import Due, dispatch, due_segments, settle
 from headend.collection.jobs import Jobs
 from headend.collection.locks import MeterLocks
 from headend.collection.planning import Planner, Wanted
+from headend.collection.report import Report
 from headend.intake import Intake
 from headend.settings import Settings
 from headend.spool.spool import Spool, open_spool
@@ -50,8 +51,7 @@ class Engine:
     def heed(self, settings: Settings) -> None:
         """These hold from now on, as far as they can be changed while sessions go on."""
         self.settings = settings
-        self.collector.heed(settings.collection, settings.schedules)
-        self.collector.clocks = settings.clock
+        self.collector.heed(settings.collection, settings.schedules, settings.clock)
 
     async def dispatch(self) -> int:
         """Make the jobs that are due; how many. Raises StoreError."""
@@ -105,7 +105,6 @@ async def engine(
         await stack.enter_async_context(intake.open())
         locks = await stack.enter_async_context(MeterLocks(dsn))
         planner = Planner(types, vault, settings.collection, settings.schedules)
-        collector = Collector(settings.collection, pool, planner, intake, locks, clock=clock)
-        collector.clocks = settings.clock
+        collector = Collector(settings.collection, settings.clock, pool, planner, intake, locks, clock=clock)
         jobs = await stack.enter_async_context(Jobs(dsn, collector).open())
         yield Engine(settings, dsn, pool, types, vault, store, spool, intake, collector, jobs, clock)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from headend.collection.collector import Report
 from headend.collection.jobs import Jobs
 from headend.collection.planning import Wanted
+from headend.collection.report import Report
 from headend.collection.tasks import TASKS
 from headend.engine import Engine, engine
 from headend.meter_types import MeterTypes

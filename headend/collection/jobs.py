@@ -17,8 +17,9 @@ import structlog
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
 from procrastinate.jobs import DeleteJobCondition, Job, Status
 
-from headend.collection.collector import Collector, Report
+from headend.collection.collector import Collector
 from headend.collection.planning import Wanted
+from headend.collection.report import Report
 from headend.collection.tasks import TASKS, Task
 from headend.store.database import RECONNECT_S
 from headend.store.rows import Source
@@ -135,7 +136,7 @@ class Jobs:
         assert self._collector is not None, "who does no jobs has no worker"
         while True:
             try:
-                return await self._collector.due_again(segment, wanted.tasks, _LONG_AGO)
+                return await self._collector.segments.due_again(segment, wanted.tasks, _LONG_AGO)
             except StoreError as error:
                 log.error("job_not_left_due", segment=segment, reason=str(error))
             await asyncio.sleep(ALIVE_EVERY_S)

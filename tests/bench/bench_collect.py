@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from fleet_engine import Spent, engine_of, fleet
 
-from headend.collection.collector import Report
 from headend.collection.planning import Wanted
+from headend.collection.report import Report
 from headend.logs import configure_logs
 from headend.waiting import run_async
 

@@ -17,8 +17,8 @@ import structlog
 from field import Field
 from types_place import COMMISSIONED, NOW, world_of
 
-from headend.collection.collector import Report
 from headend.collection.planning import Wanted
+from headend.collection.report import Report
 from headend.collection.tasks import TASKS, Task
 from headend.logs import configure_logs
 from headend.meter_types import MeterTypes

@@ -24,8 +24,9 @@ from typing import Any
 import structlog
 from psycopg.rows import dict_row
 
-from headend.collection.collector import Collector, Report
+from headend.collection.collector import Collector
 from headend.collection.planning import Wanted
+from headend.collection.report import Report
 from headend.engine import Engine, engine
 from headend.logs import configure_logs
 from headend.registry import import_meters

@@ -38,7 +38,7 @@ async def visited(place: Town, limits: Clock) -> dict[str, Any]:
     """The clock check of a visit for the block load."""
     place.now += timedelta(milliseconds=1)
     async with place.collector() as collector:
-        collector.collector.clocks = limits
+        collector.engine.heed(collector.engine.settings.model_copy(update={"clock": limits}))
         (segment,) = await place.ask("SELECT id FROM segment")
         report = await collector.collector.collect(segment["id"], Wanted(frozenset({"block_load", "clock"})))
         assert (report.answered, report.failed) == (1, {}), place.failures()
