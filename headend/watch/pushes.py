@@ -24,12 +24,13 @@ from headend.words import Words, words
 from profiles.errors import HeadEndError, ProtocolError, SecurityError
 from profiles.events import ESW_BITS, Event, decode_esw, esw_bit, event
 from profiles.meter_type import REGISTER_CLASSES, MeterType
-from profiles.objects import AttributeRef
-from profiles.push_readings import Reading, push_readings
+from profiles.objects import AttributeRef, ScalerUnit
+from profiles.push_readings import Reading, Scalers, push_readings
 from profiles.units import unit_symbol
 
 PUSH_SETUP: Final = 40
 CLOCK: Final = 8
+NO_UNIT: Final = 255
 Units = Mapping[AttributeRef, int | None]
 """By attribute, as far as the type says."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -118,7 +119,7 @@ def _body(found: Heard, push: Push, meter_type: MeterType) -> None:
     found.stamp = _moment(notification.date_time, meter_type)
     body = axdr.decode(notification.data)
     try:
-        said = push_readings(meter_type, body)
+        said = push_readings(meter_type, body, scalers=_scalers(meter_type))
     except ProtocolError as error:
         found.doubts.append(error.message)
         found.values += [Said("", f"value {place}", shown) for place, shown in enumerate(_listed(body), 1)]
@@ -131,6 +132,20 @@ def _body(found: Heard, push: Push, meter_type: MeterType) -> None:
         found.doubts.append(words("watch.unscaled_numbers"))
     if said.rows is not None:
         found.values.append(Said("", f"rows of {said.push.rows_of}", plain(said.rows)))
+
+
+def _scalers(meter_type: MeterType) -> dict[str, Scalers]:
+    """By profile, those that the type says: `headend check --save-type` writes down what the meter says."""
+    return {
+        name: {
+            (one.captured.class_id, one.captured.obis, one.captured.attribute): ScalerUnit(
+                one.scaler, NO_UNIT if one.unit is None else one.unit
+            )
+            for one in profile.columns
+            if one.scaler is not None
+        }
+        for name, profile in meter_type.profiles.items()
+    }
 
 
 def _is_scaled(attribute: AttributeRef | None) -> bool:

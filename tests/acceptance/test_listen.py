@@ -26,6 +26,7 @@ from simulators.push_sender import send_push
 from simulators.state import HDLC, TCP, UDP, Destination
 
 PUSH_SAP = 64
+TYPES = Path(__file__).parents[2] / "profiles" / "types"
 
 
 @pytest.fixture
@@ -124,6 +125,11 @@ def test_on_a_terminal_names_values_and_units_are_shown_in_colour_and_it_ends_af
     terminal: Terminal, meters: list[SimulatedMeter], keys: Path
 ) -> None:
     meter = meters[0]
+    # A type as `check --save-type` writes it, with the meter's own scaler of the voltage alone.
+    saved = terminal.folder / "saved.toml"
+    head, profile, rest = (TYPES / "is15959-1ph.toml").read_text().partition("[profiles.block_load]")
+    saved.write_text(head + profile + rest.replace("12.27.0.255/2 V", "12.27.0.255/2 -2 V", 1))
+    keys.write_text(keys.read_text().replace(METER_TYPE.name, str(saved)))
     screen = Screen(terminal, "listen", "0", "--host", "127.0.0.1", "--keys", keys, "--count", "1")
     screen.shows(r"listening on TCP port \d+")
     port = int(screen.seen.partition("TCP port ")[2].partition(";")[0])
@@ -131,7 +137,8 @@ def test_on_a_terminal_names_values_and_units_are_shown_in_colour_and_it_ends_af
     assert screen.ends() == 0
     assert "pole 1" in screen.seen
     assert "\x1b[1m" in screen.seen
-    assert re.search(r"Voltage average.* 2\d{4} V", screen.seen)
+    assert re.search(r"Voltage average.* 2\d\d\.\d+ V\W", screen.seen)
+    assert re.search(r"Current average.* A .*unscaled", screen.seen)
 
 
 def test_a_confirmed_notification_is_confirmed_where_its_type_knows_that(terminal: Terminal) -> None:
