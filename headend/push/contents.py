@@ -46,6 +46,7 @@ PUSH_SETUP: Final = 40
 CLOCK: Final = 8
 NOT_UNDERSTOOD: Final = "a push that was not understood"
 NO_SCALERS: Final = "a block of a meter whose scalers no visit has read yet"
+NO_SCALERS_UNPROVEN: Final = NO_SCALERS + ", from nobody proven"
 EVENT_NOTIFICATION: Final = "event_notification"
 """The profile under which attributes are kept that a meter sends by themselves."""
 
@@ -147,7 +148,8 @@ class _Contents:
     ) -> None:
         meter = self._meter
         if (push.scalers_of or push.name) not in meter.scalers and any(_lacks_scaler(reading) for _, reading in values):
-            self.suspect(NO_SCALERS, octets, stamp)  # still owed: it comes with the first visit
+            # Still owed: it is taken in once they are known (`push.kept`).
+            self.suspect(NO_SCALERS if self._push.authenticated else NO_SCALERS_UNPROVEN, octets, stamp)
             return
         layout = meter.layouts.get(profile.name)
         period = layout.capture_period_s if layout is not None else 0

@@ -19,6 +19,7 @@ from drivers.push.reception import Limits
 from headend.intake import Intake
 from headend.push.arrivals import Arrivals
 from headend.push.discovered import Quarantine
+from headend.push.kept import KeptBlocks
 from headend.push.meters import KnownMeters
 from headend.push.mqtt import Subscriber, subscribed
 from headend.push.raw import RawPushes
@@ -46,6 +47,13 @@ class Listening:
         self.arrivals = arrivals
         self.sockets: list[PushListener] = []
         self.broker: Subscriber | None = None
+        self._handled = 0
+
+    def goes_on(self) -> bool:
+        """Whether nothing waits, or something was handled since this was asked last."""
+        of, before = self.arrivals, self._handled
+        self._handled = of.kept + of.refused + of.spooled + of.failed
+        return of.waiting == 0 or self._handled != before
 
     @property
     def tcp_ports(self) -> tuple[int, ...]:
@@ -88,7 +96,9 @@ async def open_listener(
     heard = Listening(arrivals)
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work()) for work in (arrivals.run, arrivals.run_alarms, arrivals.run_raw)]
+            kept = KeptBlocks(pool, vault, types, intake)
+            work = (arrivals.run, arrivals.run_alarms, arrivals.run_raw, kept.run)
+            tasks = [group.create_task(each()) for each in work]
             async with contextlib.AsyncExitStack() as outside:
                 await _open_outside(settings, arrivals, heard, outside)
                 yield heard

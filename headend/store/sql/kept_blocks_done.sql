@@ -1,0 +1,1 @@
+DELETE FROM suspect_row WHERE id = ANY (%(ids)s::bigint[])
