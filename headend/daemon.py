@@ -14,9 +14,10 @@ from typing import Any, Final, Literal, get_args
 
 import structlog
 
+from headend.collection.jobs import REAP_EVERY_S
 from headend.engine import Engine, engine
 from headend.meter_types import MeterTypes
-from headend.outages.correlator import correlate
+from headend.outages.correlator import LOOK_EVERY_S, correlate
 from headend.push.listener import open_listener
 from headend.registry import mark_silent
 from headend.seeing import systemd
@@ -40,8 +41,10 @@ GRACE_S: Final = 15.0
 """How long all parts may take to end after a stop is asked for; jobs have less of it, the intake some more."""
 CUT_S: Final = 3.0
 """How long those that did not end in time may take to be cut."""
-PATIENCE_S: Final = 300.0
-"""A part that says no more that it lives hangs after so long: longer than any deadline inside."""
+LAST_S: Final = 22.0
+"""After so long the process ends, whatever hangs in it: what it held is in the spool by then, or still owed."""
+LISTEN_EVERY_S: Final = 1.0
+"""How often it is seen whether what was pushed goes on."""
 SILENCE_EVERY_S: Final = 3600.0
 UPKEEP_S: Final = 6 * 3600.0
 """The longest that one round of upkeep may take: compressing a year that was imported, say."""
@@ -72,7 +75,7 @@ async def run(
     current = CurrentSettings(settings, reload or (lambda: settings))
     wait = 1.0
     with signals({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: current.reload}):
-        async with served(settings.seeing, sight), beside(systemd.ping(sight.hanging)):
+        async with served(settings.seeing, sight), beside(systemd.ping(sight.hanging)), beside(_insist(stop, sight)):
             log.info("daemon_started", meter_types=sorted(types), roles=sorted(roles), node=sight.node)
             while not stop.is_set():
                 try:
@@ -91,7 +94,7 @@ async def run(
 async def _seen(ready: Engine, roles: Roles, stop: asyncio.Event, sight: Sight, current: CurrentSettings) -> None:
     """Serve, and let it be seen."""
     sight.attach(ready.intake, ready.spool, ready.collector)
-    ready.jobs.on_alive = lambda: sight.pulse.beat("worker", PATIENCE_S)
+    ready.jobs.on_alive = lambda: _beat(ready, sight, "worker", REAP_EVERY_S)
     current.on_change = ready.heed
     ready.heed(current.now)
     try:
@@ -148,9 +151,25 @@ async def _end_all(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(late, timeout=CUT_S)
 
 
+async def _insist(stop: asyncio.Event, sight: Sight) -> None:
+    """See that the process ends soon after `stop`, though parts of it hang, and that what it holds is in the spool."""
+    await stop.wait()
+    await asyncio.sleep(GRACE_S + CUT_S)
+    if sight.intake is not None:
+        sight.intake.leave()
+    await asyncio.sleep(LAST_S - GRACE_S - CUT_S)
+    log.error("daemon_cut", after_s=LAST_S, reason="something hangs; what was not stored by now is still owed")
+    raise SystemExit(0)
+
+
+def _beat(ready: Engine, sight: Sight, part: str, within_s: float) -> None:
+    """The part goes on, and says so again within so many seconds."""
+    sight.pulse.beat(part, within_s + ready.settings.seeing.hangs_after_s)
+
+
 async def _tick(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     while not stop.is_set():
-        sight.pulse.beat("dispatcher", ready.settings.collection.tick_s + PATIENCE_S)
+        _beat(ready, sight, "dispatcher", ready.settings.collection.tick_s)
         await ready.dispatch()
         sight.dispatched_at = ready.clock()
         await pause(stop, ready.settings.collection.tick_s)
@@ -159,7 +178,7 @@ async def _tick(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
 async def _correlate(ready: Engine, sight: Sight) -> None:
     """Tell outages by the events of meters."""
     await correlate(
-        ready.dsn, lambda: ready.settings.outages, ready.clock, lambda: sight.pulse.beat("outages", PATIENCE_S)
+        ready.dsn, lambda: ready.settings.outages, ready.clock, lambda: _beat(ready, sight, "outages", LOOK_EVERY_S)
     )
 
 
@@ -178,7 +197,7 @@ async def _upkeep(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
 async def _mark_silent(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     """Call silent, now and then, the meters that have not answered for long."""
     while not stop.is_set():
-        sight.pulse.beat("silence", SILENCE_EVERY_S + PATIENCE_S)
+        _beat(ready, sight, "silence", SILENCE_EVERY_S)
         before = ready.clock() - timedelta(hours=ready.settings.seeing.silent_after_h)
         async with borrow(ready.pool) as connection:
             if count := await mark_silent(connection, before):
@@ -198,9 +217,13 @@ async def _listen(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
     of = ready.settings.push
     async with open_listener(
         of, ready.pool, ready.vault, ready.types, ready.intake, ready.spool, clock=ready.clock
-    ) as sight.listening:
+    ) as listening:
+        sight.listening = listening
         sight.waiting_for.discard("listener")
-        await stop.wait()
+        while not stop.is_set():
+            if listening.goes_on():
+                _beat(ready, sight, "listener", LISTEN_EVERY_S)
+            await pause(stop, LISTEN_EVERY_S)
 
 
 async def _kept_up(name: str, part: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event, sight: Sight) -> None:

@@ -24,6 +24,7 @@ from headend.spool.entries import Waiting, weight
 from headend.spool.spool import Spool
 from headend.store.finished import Finished
 from headend.store.writer import Written
+from headend.waiting import let_go
 from profiles.errors import HeadEndError, SpoolError, StoreError
 
 ROWS: Final = 10_000
@@ -83,6 +84,8 @@ class Intake:
         """Set aside since something was written."""
         self._writes: set[asyncio.Timeout] = set()
         self._end = float("inf")
+        self._left = False
+        """The database is waited for no more."""
 
     @property
     def behind(self) -> bool:
@@ -131,6 +134,12 @@ class Intake:
                 raise
             raise _first(refused) from None
 
+    def leave(self) -> None:
+        """Wait for the database no more: what is held goes to the spool."""
+        self._left = True
+        for limit in self._writes:
+            limit.reschedule(asyncio.get_running_loop().time())
+
     async def put(self, finished: Finished) -> None:
         """Hand over what one session, push or file brought; waits while too much waits already."""
         await self._lines[finished.contact.meter_id % WRITERS].put(finished)
@@ -157,7 +166,7 @@ class Intake:
         wait = 0.5
         while True:
             line.tried_at = asyncio.get_running_loop().time()
-            if not self.behind and await self._write(batch) is None:
+            if not (self.behind or self._left) and await self._write(batch) is None:
                 return
             try:
                 async with self._order:
@@ -179,7 +188,7 @@ class Intake:
             async with asyncio.timeout_at(min(now + WRITE_S, max(now, self._end))) as limit:
                 self._writes.add(limit)
                 try:
-                    written = await self._store.write(batch, self._clock())
+                    written = await let_go(self._store.write(batch, self._clock()))
                 finally:
                     self._writes.discard(limit)
         except Exception as error:

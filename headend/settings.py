@@ -206,6 +206,7 @@ class Seeing(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     """None: nowhere; 0: any that is free, which the log tells."""
     silent_after_h: Annotated[float, Field(gt=0, le=10_000)] = 72
+    hangs_after_s: Annotated[float, Field(ge=1, le=86400)] = 300
 
 
 class Upkeep(_Section):

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from headend.garbage import look_seldom
 from profiles.errors import StoreError
 
 T = TypeVar("T")
+_LET_GO: Final[set[asyncio.Task[Any]]] = set()
+"""Held until they end: the event loop alone does not keep them."""
 
 
 def run_async(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -57,6 +59,25 @@ async def ended(task: asyncio.Task[object]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await task
+
+
+async def let_go(work: Coroutine[Any, Any, T]) -> T:
+    """Await it; where that is cancelled, so is the work, whose end nobody waits for: a driver of a database waits long
+    for a server that does not answer."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        _LET_GO.add(task)
+        task.add_done_callback(_gone)
+        task.cancel()
+        raise
+
+
+def _gone(task: asyncio.Task[Any]) -> None:
+    _LET_GO.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody wants to know
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

@@ -117,6 +117,9 @@ class Sight:
             reasons.append("the database is away")
         if self.intake is not None and self.intake.full:
             reasons.append("the spool is full")
+        broker = self.listening.broker if self.listening is not None else None
+        if broker is not None and not broker.connected:
+            reasons.append("the broker is away")
         return reasons + [f"{part} does not run" for part in sorted(self.waiting_for)]
 
     def numbers(self) -> Numbers:

@@ -7,18 +7,21 @@ import os
 import pty
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from bad_link import BadLink
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from terminal import LIMIT_S, Program, Terminal, heed_ctrl_c, wait_until
 from test_daemon import Operator
 
@@ -242,15 +245,41 @@ def test_sighup_takes_over_schedules_and_limits_and_keeps_them_when_the_file_is_
     assert daemon.stop() == 0
 
 
-def test_a_stop_takes_at_most_30_seconds_with_a_session_that_hangs(operator: Operator) -> None:
-    meters = operator.terminal.meters(1)
-    with silent_meter() as address:
+def test_parts_that_hang_are_named_and_a_stop_takes_at_most_30_seconds_whatever_hangs(
+    operator: Operator, manager: Manager
+) -> None:
+    """At once: a meter that says nothing, a database that does not answer any more though its connections stand, a
+    broker that nobody runs, and a spool that another process holds."""
+    operator.run("db", "migrate")
+    meters = operator.terminal.meters(2)
+    place = conninfo_to_dict(operator.dsn)
+    told = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "900000", "HEADEND_SEEING__HANGS_AFTER_S": "2"}
+    told |= {"HEADEND_PUSH__MQTT_HOST": "127.0.0.1", "HEADEND_PUSH__MQTT_PORT": "9", "HEADEND_SEEING__PORT": "0"}
+    with BadLink(f"tcp://{place['host']}:{place['port']}") as link, silent_meter() as address:
         meters.registry.write_text(meters.registry.read_text().replace(meters.address(), f"{address}?timeout=200"))
         operator.run("meters", "import", meters.registry)
-        daemon = operator.daemon(HEADEND_SEEING__PORT="0")
+        through = {"host": "127.0.0.1", "port": link.address.rpartition(":")[2]}
+        daemon = operator.daemon(HEADEND_DATABASE__DSN=make_conninfo(operator.dsn, **through), **told)
         wait_until(lambda: metrics(daemon).get("headend_open_sessions") == 1, "an open session")
-        began = time.monotonic()
-        assert daemon.stop() == 0
-        assert time.monotonic() - began < 30
+        assert page(daemon, "/health")[0] == 200
+        assert page(daemon, "/ready") == (503, '{"ok": false, "reasons": ["the broker is away"]}\n')
+        assert manager.heard("WATCHDOG=1")
+        link.silent.set()
+        hanging = {"dispatcher hangs", "outages hangs"}
+        wait_until(lambda: hanging <= set(json.loads(page(daemon, "/health")[1])["reasons"]), "the parts that hang")
+        status, reasons = page(daemon, "/ready")
+        assert (status, hanging <= set(json.loads(reasons)["reasons"])) == (503, True)
+        wait_until(
+            lambda: any(said.startswith("STATUS=hangs: dispatcher, outages") for said in manager.said), "STATUS="
+        )
+        manager.said.clear()
+        time.sleep(1)
+        assert not manager.heard("WATCHDOG=1")
+        with closing(sqlite3.connect(operator.terminal.folder / "spool" / "spool.db", isolation_level=None)) as spool:
+            spool.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            assert daemon.stop() == 0
+            assert time.monotonic() - began < 30
+        assert daemon.events("daemon_cut")
         assert "Traceback" not in daemon.err
     meters.stop()
