@@ -560,7 +560,10 @@ def _rejected(aare: acse.Aare) -> HeadEndError:
     if aare.user_information and aare.user_information[0] == _CONFIRMED_SERVICE_ERROR:
         with contextlib.suppress(ProtocolError):
             error = apdu.decode(aare.user_information)
-            text = f"{text}, {error.text}" if isinstance(error, apdu.ConfirmedServiceError) else text
+            if isinstance(error, apdu.ConfirmedServiceError):
+                text = f"{text}, {error.text}"
+                if "deciphering" in error.text:
+                    remedy = "the encryption key or the authentication key is not the meter's"
     if kind is MeterBusy:
         remedy = ""  # nothing is wrong with what we asked: the usual one tells more
     return kind(f"the meter refused the association: {text}", asked="associate", remedy=remedy)

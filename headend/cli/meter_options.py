@@ -44,6 +44,7 @@ class MeterOptions:
         typer.Option(
             "--keys",
             help="A meter list (.csv), or TOML with encryption_key, authentication_key, lls_secret or hls_secret.",
+            readable=False,  # what can't be read is explained with what is wrong in it, not as a wrong option
         ),
     ] = None
     encryption_key: Annotated[

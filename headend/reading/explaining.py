@@ -33,6 +33,7 @@ REMEDIES: Final = {
     "see the name of the port": "no_port",
     "let this user use the port": "port_forbidden",
     "see the port and its settings": "no_serial_port",
+    "wait for it, or stop it": "port_taken",
     **{remedy: name for name, remedy in FILE_REMEDIES.items()},
 }
 """What is advised, by `drivers.links.serial` where a port can't be opened, and where a file gives no keys."""
@@ -57,6 +58,8 @@ def symptom(error: HeadEndError) -> str | None:
         return "no_such_host"
     if isinstance(error, LinkTimeout) and "SNRM" in error.message:
         return "silent_line"
+    if isinstance(error, LinkTimeout) and "no identification" in error.message:
+        return "no_sign_on"
     if isinstance(error, LinkError) and re.search("refused the connection|was refused", error.message):
         return "refused"
     if isinstance(error, LinkError) and "closed the connection" in error.message and error.asked == "associate":

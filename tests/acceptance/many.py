@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 from terminal import LIMIT_S, Terminal
 
@@ -40,8 +41,8 @@ class Many:
         self._wanted.append((arguments, environment))
         return len(self._wanted) - 1
 
-    def outcomes(self) -> list[tuple[int, str, str]]:
-        """Exit code, stdout and stderr of each."""
+    def outcomes(self, before: Callable[[], None] | None = None) -> list[tuple[int, str, str]]:
+        """Exit code, stdout and stderr of each; `before`: done in the process first."""
         done = subprocess.run(
             [sys.executable, "-c", MANY],
             cwd=self._terminal.folder,
@@ -50,6 +51,7 @@ class Many:
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
+            preexec_fn=before,
         )
         assert done.stderr == ""
         found: list[tuple[int, str, str]] = [tuple(one) for one in json.loads(done.stdout)]

@@ -322,6 +322,7 @@ KINDS = [
     errors.LinkError("x is not known"),
     errors.LinkError("the host refused the connection"),
     errors.LinkTimeout("no answer to SNRM"),
+    errors.LinkTimeout("no identification within 10 s"),
     *(errors.LinkError("it can't be opened", remedy=remedy) for remedy in REMEDIES),
     errors.LinkError("the meter closed the connection without an answer", asked="associate"),
     errors.ProtocolError("garbage"),
