@@ -176,6 +176,8 @@ def plain(value: Decimal) -> Decimal:
 
 def visible(text: str) -> str:
     """A text that somebody else wrote, with U+FFFD for each character that shows as nothing."""
+    if isinstance(text, Words):
+        return Words(UNSEEN.sub("\ufffd", text), UNSEEN.sub("\ufffd", text.hindi))
     return UNSEEN.sub("\ufffd", text)
 
 

@@ -9,56 +9,62 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from headend.reading.tables import UNSEEN, Table
-from headend.session_file.contents import SessionFile
+from headend.session_file.contents import Answer, Manifest, Tables
+from headend.session_file.texts import LONGEST_TEXT
 from profiles.errors import SettingsError
 from profiles.intervals import IN_THE_FUTURE, NO_DATE_TIME, OFF_THE_GRID, OTHER_COLUMNS, TOO_OLD, Quality
 from profiles.objects import Obis
 
 MOST_COLUMNS: Final = 600
 MOST_ROWS: Final = 200_000
-MOST_ANSWERS: Final = 20_000
-LONGEST_TEXT: Final = 1 << 16
+MOST_ANSWERS: Final = 50_000
 LONGEST_PERIOD_S: Final = 86_400
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _MOST: Final = 10**30
-_FINEST: Final = -30
+_DIGITS: Final = 200
+"""Before and behind the point: the largest number of a meter with the largest scaler has less."""
 _REASONS: Final = frozenset((NO_DATE_TIME, TOO_OLD, IN_THE_FUTURE, OFF_THE_GRID, OTHER_COLUMNS))
 _MARKS: Final = frozenset(mark.name.lower() for mark in Quality if mark.name)
 
 
-def check_contents(kept: SessionFile) -> None:
+def check_contents(manifest: Manifest, tables: Tables, answers: Sequence[Answer], transcript: bytes) -> None:
     """Raises SettingsError for the first thing that is not as it must be."""
-    for value in _leaves((dataclasses.replace(kept.readout, tables=()), kept.manifest)):
+    readout = tables.readout
+    for value in _leaves((dataclasses.replace(readout, tables=()), manifest, *tables.hindi, *tables.hindi.values())):
         _check_value("it", value)
     try:
-        ZoneInfo(kept.readout.zone)
+        ZoneInfo(readout.zone)
     except (ValueError, OSError, LookupError):
         raise SettingsError("its time zone is none") from None
-    if not _FIRST <= kept.manifest.read_at < _LAST or not _FIRST <= kept.readout.read_at < _LAST:
+    if not _FIRST <= manifest.read_at < _LAST or not _FIRST <= readout.read_at < _LAST:
         raise SettingsError("it says that it was read in a year that is none")
-    names = [table.what for table in kept.readout.tables]
+    names = [table.what for table in readout.tables]
     if len(names) != len(set(names)):
         raise SettingsError("two of its tables have one name")
-    for table in kept.readout.tables:
+    for table in readout.tables:
         _check_table(table)
-    if len(kept.answers) > MOST_ANSWERS:
-        raise SettingsError(f"{len(kept.answers)} answers are more than a reading has ({MOST_ANSWERS})")
-    for answer in kept.answers:
+    _check_answers(answers)
+    if not transcript.isascii() or b"\x1b" in transcript:
+        raise SettingsError("its transcript is none")
+
+
+def _check_answers(answers: Sequence[Answer]) -> None:
+    if len(answers) > MOST_ANSWERS:
+        raise SettingsError(f"{len(answers)} answers are more than a reading has ({MOST_ANSWERS})")
+    for answer in answers:
         if answer.at.tzinfo is None or not _FIRST <= answer.at < _LAST:
             raise SettingsError("an answer came at no time")
         try:
             Obis.parse(answer.obis)
         except ValueError:
             raise SettingsError("an answer is of an object without a logical name") from None
-    if not kept.transcript.isascii() or b"\x1b" in kept.transcript:
-        raise SettingsError("its transcript is none")
 
 
 def _check_table(table: Table) -> None:
@@ -106,7 +112,7 @@ def _check_value(where: str, value: Any) -> None:
 
 def _is_usual(value: Decimal) -> bool:
     exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= _FINEST and value.adjusted() <= -_FINEST
+    return isinstance(exponent, int) and exponent >= -_DIGITS and value.adjusted() <= _DIGITS
 
 
 def _leaves(value: Any) -> Iterator[Any]:

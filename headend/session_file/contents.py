@@ -6,6 +6,7 @@ beside its buffers. A change that older programs would misread has another `FORM
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -61,6 +62,14 @@ class Manifest:
     read_at: datetime
     broken: str | None
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What was read. `hindi`: of each text in it that is told in Hindi too, by the English one."""
+
+    readout: Readout
+    hindi: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from drivers.dlms.security.suites import AUTHENTICATION
 from drivers.reading import Identity
 from headend.reading.tables import Readout, visible
 from headend.session_file.contents import FORMAT, NOTE, Answer, Manifest, SaidIdentity, SessionFile
+from headend.session_file.texts import fit_to_keep
 from headend.times import utc_now
 from headend.words import words
 from profiles.errors import HeadEndError, SettingsError
@@ -64,8 +65,7 @@ class Saving:
         by_hand = words("session_file.by_hand")
         why = None if ended is None else str(ended) if isinstance(ended, HeadEndError) else by_hand
         manifest = replace(self.manifest, broken=None if why is None else visible(why))
-        readout = replace(readout, missing=tuple(map(visible, readout.missing)))
-        return SessionFile(manifest, readout, tuple(self.answers), transcript)
+        return SessionFile(manifest, fit_to_keep(readout), tuple(self.answers), transcript)
 
 
 def _said(readout: Readout, identity: Identity | None) -> SaidIdentity:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn, TypeVar
 
-from headend.reading.tables import Readout
 from headend.session_file.checks import check_contents
-from headend.session_file.contents import FORMAT, Answers, Manifest, Member, SessionFile
+from headend.session_file.contents import FORMAT, Answers, Manifest, Member, SessionFile, Tables
+from headend.session_file.texts import hindi_of, in_both
 from headend.spool.encoding import from_plain, to_plain
 from profiles.errors import SettingsError
 from profiles.whole_file import check_file
@@ -44,7 +44,7 @@ T = TypeVar("T")
 def write_session_file(file: IO[bytes], kept: SessionFile) -> None:
     """Write it; the manifest's `members` are made here. SettingsError where it is too large to be read again."""
     octets = {
-        TABLES: _to_json(kept.readout),
+        TABLES: _to_json(Tables(kept.readout, hindi_of(kept.readout))),
         ANSWERS: _to_json(Answers(kept.answers)),
         TRANSCRIPT: kept.transcript,
     }
@@ -84,11 +84,10 @@ def _read(file: IO[bytes]) -> SessionFile:
     _check_format(plain)
     manifest = _value(MANIFEST, plain, Manifest)
     _check_sums(manifest, octets)
-    readout = _value(TABLES, _parsed(TABLES, octets[TABLES]), Readout)
+    tables = _value(TABLES, _parsed(TABLES, octets[TABLES]), Tables)
     answers = _value(ANSWERS, _parsed(ANSWERS, octets[ANSWERS]), Answers).answers
-    kept = SessionFile(manifest, readout, answers, octets[TRANSCRIPT])
-    check_contents(kept)
-    return kept
+    check_contents(manifest, tables, answers, octets[TRANSCRIPT])
+    return SessionFile(manifest, in_both(tables.readout, tables.hindi), answers, octets[TRANSCRIPT])
 
 
 def _check_directory(file: IO[bytes]) -> None:
