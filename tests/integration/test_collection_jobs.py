@@ -45,7 +45,7 @@ async def working(engine: Engine) -> AsyncIterator[None]:
             await work
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - it happens in other tasks, or in the database
             await asyncio.sleep(0.05)
@@ -89,6 +89,30 @@ async def test_a_segment_stays_due_while_its_job_waits_and_no_task_is_lost_with_
             assert await engine.dispatch() == 1, "what the dead one was to ask for"
             await until(all_done)
         assert await stored(place) == len(place.said(0, "block_load").at)
+
+
+async def test_segments_in_danger_are_first_of_those_that_are_due_and_overtake_none_that_waits(dsn: str) -> None:
+    async with town(dsn, ONE, 3) as place, place.collector() as collector:
+        await place.ask("INSERT INTO segment (name) VALUES ('lost for a month'), ('lost for a week') RETURNING id")
+        order = "SELECT (args->>'segment')::int AS segment FROM procrastinate_jobs ORDER BY priority DESC, id"
+        segments = [row["id"] for row in await place.ask("SELECT id FROM segment ORDER BY id")]
+        meters = [row["id"] for row in await place.ask("SELECT id FROM meter ORDER BY id")]
+        for segment, meter, days in zip(segments, meters, (0, 30, 7), strict=True):
+            await place.ask("UPDATE meter SET segment_id = %s WHERE id = %s RETURNING id", segment, meter)
+            await place.ask(
+                "INSERT INTO watermark (meter_id, profile, settled) VALUES (%s, 'block_load', %s) "
+                "ON CONFLICT (meter_id, profile) DO UPDATE SET settled = EXCLUDED.settled RETURNING meter_id",
+                meter,
+                place.now - timedelta(days=days),
+            )
+        fresh, month, week = segments
+        assert await collector.engine.dispatch() == 3
+        assert [row["segment"] for row in await place.ask(order)] == [month, week, fresh]
+
+        await place.connection.execute("DELETE FROM procrastinate_jobs WHERE args->>'segment' <> %s", (str(fresh),))
+        await due_now(place)
+        assert await collector.engine.dispatch() == 2
+        assert [row["segment"] for row in await place.ask(order)] == [fresh, month, week]
 
 
 class Alone(WatchedMeter):
