@@ -28,13 +28,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A segment and what it is due for. `danger`: for how many days its meters owe something, at most."""
+    """A segment and what it is due for."""
 
     segment: int
     name: str
     tasks: tuple[Task, ...]
     """Empty where nothing of what it never was asked for is scheduled."""
-    danger: int
     settle: Mapping[Task, datetime]
     """When it is due again, once it was asked."""
 
@@ -52,7 +51,7 @@ async def dispatch(pool: Pool, jobs: Jobs, schedules: Schedules, zone: str, now:
         try:
             for due in await due_segments(connection, schedules, zone, now):
                 # Where a job waits already it may not ask for all of this: the segment stays due.
-                if not due.tasks or await jobs.defer_segment(due.segment, due.tasks, danger=due.danger):
+                if not due.tasks or await jobs.defer_segment(due.segment, due.tasks):
                     made += bool(due.tasks)
                     await settle(connection, due)
         finally:
@@ -70,11 +69,11 @@ async def due_segments(connection: Connection, schedules: Schedules, zone: str, 
         cursor = await connection.execute(statement("segments_due"), parameters)
         rows = await cursor.fetchall()
     found = []
-    for segment, name, tasks, types, oldest in rows:
+    for segment, name, tasks, types in rows:
         of = schedules.of(name, types)
         wanted = tuple(task for task in scheduled(of) if task in tasks)
         again = {task: next_due(task, name, of, now, zone) if task in wanted else _NEVER for task in tasks}
-        found.append(Due(segment, name, wanted, max(0, (now - oldest).days), again))
+        found.append(Due(segment, name, wanted, again))
     return found
 
 

@@ -63,10 +63,11 @@ class Jobs:
             async with self._app.open_async():
                 yield self
 
-    async def defer_segment(self, segment: int, tasks: Sequence[Task], *, danger: int = 0) -> bool:
-        """Have a segment collected; those in more `danger` go first. False: such a job waits already."""
+    async def defer_segment(self, segment: int, tasks: Sequence[Task]) -> bool:
+        """Have a segment collected, after those that wait already: whoever owes weeks has its turn and no more. False:
+        such a job waits already."""
         lock = f"segment {segment}"
-        job = self._collect.configure(lock=lock, queueing_lock=lock, priority=danger)
+        job = self._collect.configure(lock=lock, queueing_lock=lock)
         with job_errors():
             try:
                 await job.defer_async(segment=segment, tasks=list(tasks))

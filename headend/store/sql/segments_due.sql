@@ -1,7 +1,6 @@
 -- Segments with meters that are due for some of these tasks, those in most danger first: whose settled intervals reach
 -- back farthest.
-SELECT s.id, s.name, array_agg(DISTINCT t.task) AS tasks, max(m.types) AS types,
-       least(m.oldest, %(now)s) AS oldest
+SELECT s.id, s.name, array_agg(DISTINCT t.task) AS tasks, max(m.types) AS types
 FROM segment s
 CROSS JOIN unnest(%(tasks)s::text[]) AS t (task)
 LEFT JOIN schedule d ON d.segment_id = s.id AND d.task = t.task
