@@ -95,7 +95,14 @@ async def _seen(ready: Engine, roles: Roles, stop: asyncio.Event, sight: Sight, 
     """Serve, and let it be seen."""
     sight.attach(ready.intake, ready.spool, ready.collector)
     ready.jobs.on_alive = lambda: _beat(ready, sight, "worker", REAP_EVERY_S)
-    current.on_change = ready.heed
+
+    def heed(settings: Settings) -> None:
+        pushes = settings.push != ready.settings.push
+        ready.heed(settings)
+        if pushes and sight.listening is not None:
+            sight.listening.heed(settings.push)
+
+    current.on_change = heed
     ready.heed(current.now)
     try:
         async with told(sight, ready.pool):

@@ -105,7 +105,7 @@ class Arrivals:
     ) -> None:
         self.limits = limits
         self.kept = self.refused = self.failed = self.unknown = self.alarms = self.spooled = 0
-        self._meters = meters
+        self.meters = meters
         self.quarantine = quarantine
         self._intake = intake
         self._raw = raw
@@ -127,6 +127,11 @@ class Arrivals:
     def alarms_waiting(self) -> int:
         """Alarms behind the readings."""
         return self._alarms.qsize()
+
+    def heed(self, limits: Limits, max_per_s: float) -> None:
+        """These hold from now on, `limits` for whoever connects from now on."""
+        self.limits = limits
+        self._pace = Allowance(max_per_s, max_per_s, self._now())
 
     async def handle(self, arrival: Arrival) -> bytes | None:
         """Keep a push, by the time this returns perhaps only in memory; what confirms it, or None: then it is durable.
@@ -242,11 +247,11 @@ class Arrivals:
                 claims[waiting] = claim_of(waiting.arrival)
             except (ProtocolError, SecurityError) as error:
                 self._refuse(waiting, error)
-        known = await self._meters.find(claims.values())
+        known = await self.meters.find(claims.values())
         ready, again = await self._open_known(claims, known, last=False)
         if again:
-            self._meters.forget(again.values())
-            known = await self._meters.find(again.values())
+            self.meters.forget(again.values())
+            known = await self.meters.find(again.values())
             ready += (await self._open_known(again, known, last=True))[0]
         unknown = [
             waiting for waiting, claim in claims.items() if known.get(claim) is None and claim not in again.values()
@@ -346,7 +351,7 @@ class Arrivals:
             await self._intake.settled()
             protected = [one.meter for one in ready if one.push.awaits_confirmation and one.push.protection is not None]
             try:
-                await self._meters.reserve(protected)
+                await self.meters.reserve(protected)
             except StoreError as error:
                 log.warning("pushes_not_confirmed", count=len(protected), reason=error.message)
             for one in ready:

@@ -64,7 +64,7 @@ class Quarantine:
         self.full = False
         self.left_out = 0
         self._pool = pool
-        self._most = most
+        self.most = most
         self._noted: dict[str, _Seen] = {}
         self._kept: set[str] = set()
         """Those that are in the table."""
@@ -103,12 +103,12 @@ class Quarantine:
         self._tell(noted, kept)
 
     async def _store(self, connection: Connection, noted: dict[str, _Seen]) -> set[str]:
-        cursor = await connection.execute(statement("discovered_store"), _columns(noted) | {"most": self._most})
+        cursor = await connection.execute(statement("discovered_store"), _columns(noted) | {"most": self.most})
         return {sender for (sender,) in await cursor.fetchall()}
 
     def _tell(self, noted: dict[str, _Seen], kept: set[str]) -> None:
         new = kept - self._kept
-        if len(self._kept) + len(new) > self._most:
+        if len(self._kept) + len(new) > self.most:
             self._kept.clear()
         self._kept |= kept
         if new:
@@ -116,7 +116,7 @@ class Quarantine:
         full = len(kept) < len(noted)
         self.left_out += sum(seen.messages for sender, seen in noted.items() if sender not in kept)
         if full and not self.full:
-            log.error("no_room_for_discovered", most=self._most, left_out=len(noted) - len(kept))
+            log.error("no_room_for_discovered", most=self.most, left_out=len(noted) - len(kept))
         self.full = full
 
 

@@ -37,6 +37,16 @@ AT_ONCE: Final = 500
 REFUSED: Final = 100
 """One after the other on one connection, which is closed then: many meters may stand behind it."""
 
+AT_START: Final = (
+    "listen",
+    "max_connections",
+    "max_connections_per_source",
+    "max_waiting",
+    "max_alarms_waiting",
+    *(name for name in Push.model_fields if name.startswith("mqtt_")),
+)
+"""Settings that sockets, broker and lines are made with."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,6 +58,13 @@ class Listening:
         self.sockets: list[PushListener] = []
         self.broker: Subscriber | None = None
         self._handled = 0
+
+    def heed(self, settings: Push) -> None:
+        """These limits hold from now on, but for those that AT_START names."""
+        of = self.arrivals
+        of.heed(_limits(settings), settings.max_per_s)
+        of.meters.heed(most=settings.cached_meters, for_s=settings.cached_s, per_minute=settings.max_per_meter_minute)
+        of.quarantine.most = settings.max_discovered
 
     def goes_on(self) -> bool:
         """Whether nothing waits, or something was handled since this was asked last."""
@@ -112,16 +129,8 @@ async def open_listener(
         raise _first(ours) from None
 
 
-def _line(
-    settings: Push,
-    pool: Pool,
-    vault: Vault,
-    types: Mapping[str, MeterType],
-    intake: Intake,
-    spool: Spool,
-    clock: Callable[[], datetime],
-) -> tuple[Arrivals, RawPushes]:
-    limits = Limits(
+def _limits(settings: Push) -> Limits:
+    return Limits(
         max_connections=settings.max_connections,
         max_per_source=settings.max_connections_per_source,
         max_at_once=AT_ONCE,
@@ -131,6 +140,17 @@ def _line(
         idle_s=settings.idle_s,
         message_s=settings.message_s,
     )
+
+
+def _line(
+    settings: Push,
+    pool: Pool,
+    vault: Vault,
+    types: Mapping[str, MeterType],
+    intake: Intake,
+    spool: Spool,
+    clock: Callable[[], datetime],
+) -> tuple[Arrivals, RawPushes]:
     raw = RawPushes(spool, clock)
     meters = KnownMeters(
         pool,
@@ -141,7 +161,7 @@ def _line(
         per_minute=settings.max_per_meter_minute,
     )
     arrivals = Arrivals(
-        limits,
+        _limits(settings),
         meters,
         Quarantine(pool, settings.max_discovered),
         intake,

@@ -101,6 +101,12 @@ class KnownMeters:
         self._title = b""
         self._policies: dict[int, PushPolicy] = {}
 
+    def heed(self, *, most: int, for_s: float, per_minute: float) -> None:
+        """These hold from now on: everybody is looked up anew."""
+        self._most, self._for_s, self._per_minute = most, for_s, per_minute
+        self._held.clear()
+        self._strangers.clear()
+
     async def find(self, claims: Iterable[Claim]) -> dict[Claim, KnownMeter | None]:
         """Who they are; None for those that are not registered. StoreError where the database does not say."""
         now = self._clock()

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from bad_link import BadLink
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from terminal import LIMIT_S, Program, Terminal, heed_ctrl_c, wait_until
+from terminal import LIMIT_S, Program, Terminal, free_port, heed_ctrl_c, wait_until
 from test_daemon import Operator
 
 METERS = 6
@@ -224,20 +224,28 @@ def test_slow_and_many_readers_of_metrics_are_cut_off(operator: Operator) -> Non
     assert daemon.stop() == 0
 
 
-def test_sighup_takes_over_schedules_and_limits_and_keeps_them_when_the_file_is_wrong(
+def test_sighup_takes_over_what_it_can_names_what_waits_and_changes_nothing_when_the_file_is_wrong(
     operator: Operator, manager: Manager
 ) -> None:
-    config = operator.terminal.folder / "headend.toml"
-    config.write_text("[schedules]\nblock_load_s = 3600\n")
+    port, config = free_port(), operator.terminal.folder / "headend.toml"
+    listen = f'[push]\nlisten = ["tcp://127.0.0.1:{port}"]\n'
+    config.write_text(f"[schedules]\nblock_load_s = 3600\n{listen}")
     daemon = operator.daemon(HEADEND_CONFIG=str(config), NOTIFY_SOCKET=str(manager.path))
-    wait_until(lambda: manager.heard("READY=1"), "READY=1")
+    daemon.says('"event": "listening"')
+    with socket.create_connection(("127.0.0.1", port), 1.5) as idle, pytest.raises(TimeoutError):
+        idle.recv(1)
     manager.said.clear()
-    config.write_text('[schedules]\nblock_load_s = 900\n[log]\nlevel = "debug"\n[spool]\nmax_mb = 99\n')
+    config.write_text(
+        f"[collection]\nmax_open_sessions = 7\nsegments_at_once = 3\n[schedules]\nblock_load_s = 900\n"
+        f'{listen}idle_s = 1\nmax_waiting = 500\n[log]\nlevel = "debug"\n[spool]\nmax_mb = 99\n'
+    )
     daemon.process.send_signal(signal.SIGHUP)
     daemon.says("settings_reloaded")
     done = daemon.events("settings_reloaded")[0]
-    assert (done["changed"], done["at_next_start"]) == (["schedules", "log"], ["spool"])
+    assert done["changed"] == ["collection.max_open_sessions", "schedules.block_load_s", "push.idle_s", "log.level"]
+    assert done["at_next_start"] == ["collection.segments_at_once", "push.max_waiting", "spool.max_mb"]
     wait_until(lambda: manager.heard("RELOADING=1") and manager.heard("READY=1"), "RELOADING=1, then READY=1")
+    assert cut_off(socket.create_connection(("127.0.0.1", port), LIMIT_S)), "idle for a second"
     config.write_text("[schedules]\nblock_load_s = -1\n")
     daemon.process.send_signal(signal.SIGHUP)
     daemon.says("settings_kept")
