@@ -220,9 +220,9 @@ class Intake:
             await asyncio.sleep(LOOK_S)
 
     async def _replay(self) -> None:
-        """Bring what waits in the spool to the store until cancelled."""
+        """Bring what waits in the spool to the store until cancelled, or left."""
         wait = LOOK_S
-        while True:
+        while not self._left:
             try:
                 going_on = await self._replay_some()
             except SpoolError as error:

@@ -336,6 +336,28 @@ def waiting_in(folder: Path) -> int:
         spool.close()
 
 
+async def test_what_a_locked_table_keeps_waiting_is_in_the_spool_at_once_when_the_database_is_left(
+    place: Pool, postgres_dsn: str, tmp_path: Path
+) -> None:
+    async with await psycopg.AsyncConnection.connect(postgres_dsn) as other:
+        await other.execute("LOCK TABLE interval_reading IN ACCESS EXCLUSIVE MODE")
+        async with intake_on(place, tmp_path) as (intake, spool, _):
+            for number in range(40):
+                await intake.put(finished(number))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await intake.settled()
+            intake.leave()
+            await intake.put(finished(40))
+            async with asyncio.timeout(5):
+                await intake.settled()
+            assert (await spool.look()).waiting == {"finished": 41}
+        await other.rollback()
+    async with intake_on(place, tmp_path) as (intake, _, _):
+        await intake.caught_up()
+    await stored(place, range(41))
+
+
 async def test_a_process_killed_while_it_stores_spools_or_replays_loses_nothing_and_stores_nothing_twice(
     place: Pool, postgres_dsn: str, tmp_path: Path
 ) -> None:
