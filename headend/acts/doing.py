@@ -115,10 +115,10 @@ def _confirmed(confirmation: Confirmation, *, guarded: bool) -> Confirmation:
     if guarded:
         typed = confirmation.ask_serial() if confirmation.ask_serial is not None else ""
         if not typed.strip():
-            raise NotConfirmedError("nothing was changed")
+            raise NotConfirmedError(words("acts.nothing_changed"))
         return replace(confirmation, serial=typed.strip())
     if confirmation.ask is None or not confirmation.ask():
-        raise NotConfirmedError("nothing was changed")
+        raise NotConfirmedError(words("acts.nothing_changed"))
     return replace(confirmation, yes=True)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headend.keys import FILE_REMEDIES
-from headend.words import ENGLISH, HINDI, Words, words
+from headend.words import ENGLISH, HINDI, Words, joined, words
 from profiles.errors import (
     AccessDenied,
     HeadEndError,
@@ -80,7 +80,8 @@ def _denied(error: AccessDenied) -> str:
 
 def explanation(error: HeadEndError) -> list[str]:
     """Lines for a person: what failed, what it may be, what to try."""
-    lines = [f"headend: {error}"]
+    told = error.message if str(error) == error.message else str(error)
+    lines: list[str] = [joined(("headend:", told), " ")]
     name = symptom(error)
     if name is None:
         return lines

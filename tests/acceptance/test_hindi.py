@@ -57,6 +57,11 @@ def test_a_table_a_verdict_and_an_act_are_told_in_hindi(terminal: Terminal) -> N
 
     screen = Screen(terminal, "relay", address, "off", *way, **HINDI)
     screen.shows("मीटर का क्रमांक लिखें: ")
+    screen.types(b"\n")
+    assert screen.ends() == 1
+    assert screen.seen.splitlines()[-1] == "headend: कुछ नहीं बदला गया"
+    screen = Screen(terminal, "relay", address, "off", *way, **HINDI)
+    screen.shows("मीटर का क्रमांक लिखें: ")
     screen.types(row["serial"].encode() + b"\n")
     assert screen.ends() == 0, screen.seen
     assert screen.seen.replace(row["serial"], "SERIAL").splitlines() == ACT
