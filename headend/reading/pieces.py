@@ -226,7 +226,7 @@ def _told(telling: Telling, part: LoadPart) -> LoadPart:
 async def _billing(asked: Asked) -> Table:
     asked.telling.say(words("reading.reading_billing"))
     parts = []
-    with asked.telling.reading("billing"):
+    with asked.telling.reading(words("reading.billing")):
         async for rows in asked.reader.billing():
             asked.telling.rows(len(rows))
             parts.append(rows)
