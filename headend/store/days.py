@@ -58,7 +58,7 @@ async def count_new(connection: Connection, rows: Rows, now: datetime) -> None:
     if not len(rows):
         return
     zone = await _zone(connection)
-    parameters = _by_day(rows, zone) | {"now": now}
+    parameters: dict[str, object] = {**_by_day(rows, zone), "zone": zone.key, "now": now}
     cursor = await connection.execute(statement("count_new"), parameters)
     if odd := await cursor.fetchall():
         meters, first, until = (list(column) for column in zip(*odd, strict=True))
