@@ -15,8 +15,8 @@ from flooding import HEADER, answers, flood
 from terminal import Program, free_port, wait_until
 
 MOST_MB, MOST_MB_IN_FULL = 100, 350
-"""That the daemon may grow by; in full 5000 connections (25 KiB each), a line of 10 000 pushes (10 KiB each) and a month
-of 300 meters (100 MB) are held at once, however long the flood lasts."""
+"""That the daemon may grow by; in full 5000 connections (25 KiB each), a line of 10 000 pushes (10 KiB each), a month
+of 300 meters (100 MB) are held at once, however long it lasts."""
 MOST_DISCOVERED = 100
 
 
