@@ -17,25 +17,19 @@ from typing import Any, Final
 from drivers.address import parse_address
 from drivers.dlms.security import Key, PrivateKey, PublicKey
 from headend.book_lock import Lock, new_lock, open_lock
-from headend.counter_file import default_counter_file, lock_file
+from headend.counter_file import lock_file
 from headend.keys import FILE_NAMES, secret_of, title_from
+from headend.own_files import BOOK_VARIABLE
 from profiles.errors import HeadEndError, SettingsError
 from profiles.loader import load_meter_type
 from profiles.whole_file import check_file, written_whole
 
-BOOK_VARIABLE: Final = "HEADEND_BOOK"
 KEYS: Final[tuple[str, ...]] = tuple(name for name in FILE_NAMES if name != "system_title")
 """The keys that may be kept of a meter, named as in key files."""
 
 _TOLD: Final = ("address", "meter_type", "serial", "system_title")
 _LONGEST: Final = 500
 _MOST_OCTETS: Final = 16 * 1024 * 1024
-
-
-def default_book() -> Path:
-    """The file that HEADEND_BOOK names, else `book.json` beside the usual counter file."""
-    named = os.environ.get(BOOK_VARIABLE)
-    return Path(named) if named else default_counter_file().with_name("book.json")
 
 
 @dataclass(frozen=True, slots=True)

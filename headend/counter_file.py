@@ -27,12 +27,6 @@ TITLE_PREFIX = b"HES"
 LOCK_WAIT_S = 5.0
 
 
-def default_counter_file() -> Path:
-    """`$XDG_STATE_HOME/headend/counters.json`, or its place under ~/.local/state."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "headend" / "counters.json"
-
-
 class CounterFile:
     """Counters and the client system title in one JSON file (mode 0600)."""
 

@@ -18,8 +18,9 @@ from drivers.links.line_time import LineTime
 from drivers.links.transcript import Transcript
 from drivers.reading import read_invocation_counter
 from drivers.session import Session, open_session
-from headend.counter_file import CounterFile, default_counter_file
+from headend.counter_file import CounterFile
 from headend.keys import credentials_from, symmetric_key, title_from
+from headend.own_files import default_counter_file
 from profiles.errors import UnbelievableCounter
 from profiles.meter_type import Association, MeterType
 

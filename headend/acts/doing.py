@@ -19,7 +19,7 @@ from drivers.dlms.axdr import Datum
 from drivers.session import Session
 from headend.acts.deed import GUARDED, Act, Confirmation, Deed, NotConfirmedError, Outcome
 from headend.audit_file import AuditFile
-from headend.counter_file import default_counter_file
+from headend.own_files import default_counter_file
 from headend.raw_access import Meter, Way
 from headend.raw_printing import print_lines, warn
 from headend.settings import load_settings

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from drivers.credentials import MAX_COUNTER
 from drivers.reading import Reader
 from headend.check.patient import Bedside, Patient, called
-from headend.counter_file import CounterFile, default_counter_file
+from headend.counter_file import CounterFile
 from headend.keys import SECRET_NAMES, credentials_from, key_texts, needed_keys, symmetric_key
 from headend.one_meter import key_sources
+from headend.own_files import default_counter_file
 from headend.reading.lasting import LastingSession
 from headend.single_session import COUNTER_STEP
 from headend.words import joined, words

@@ -16,6 +16,7 @@ import typer
 
 from headend.cli.options import warn_of_keys
 from headend.cli.shared_options import with_options
+from headend.own_files import names_in_book
 
 P = ParamSpec("P")
 
@@ -79,7 +80,8 @@ class Access:
         str,
         typer.Argument(
             help="Where the meter is: tcp://host:4059, udp://, hdlc+tcp://, rfc2217://, "
-            "serial:///dev/ttyUSB0?baud=9600; or its name in the book or the registry."
+            "serial:///dev/ttyUSB0?baud=9600; or its name in the book or the registry.",
+            autocompletion=names_in_book,
         ),
     ]
     meter_type: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from headend.cli.options import Json, Lang, warn_of_keys
+from headend.own_files import names_in_book
 from headend.words import Words, joined, spoken, words
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _KEYS: Final = ("encryption_key", "authentication_key", "master_key")
 _SECRETS: Final = ("lls_secret", "hls_secret")
 
 Name = Annotated[str, typer.Argument(help="What you call the meter; no colon in it.")]
+Known = Annotated[str, typer.Argument(help="What you call the meter.", autocompletion=names_in_book)]
 KeyFile = Annotated[
     Path | None,
     typer.Option("--keys", help="TOML with encryption_key, lls_secret and so on, or a meter list (.csv)."),
@@ -99,7 +101,7 @@ def list_(as_json: Json = False, lang: Lang = None) -> None:
 
 
 @app.command()
-def show(name: Name, as_json: Json = False, lang: Lang = None) -> None:
+def show(name: Known, as_json: Json = False, lang: Lang = None) -> None:
     """Show what the book says of one meter; of keys, their names alone.
 
     Example: `headend book show pole-17`
@@ -114,7 +116,7 @@ def show(name: Name, as_json: Json = False, lang: Lang = None) -> None:
 
 @app.command()
 def rename(
-    name: Name, new_name: Annotated[str, typer.Argument(help="What it is to be called.")], lang: Lang = None
+    name: Known, new_name: Annotated[str, typer.Argument(help="What it is to be called.")], lang: Lang = None
 ) -> None:
     """Call a meter otherwise.
 
@@ -126,7 +128,7 @@ def rename(
 
 @app.command()
 def remove(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False, lang: Lang = None
+    name: Known, yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False, lang: Lang = None
 ) -> None:
     """Take a meter and its keys out of the book.
 
@@ -165,7 +167,8 @@ def import_(
 
 
 def _book() -> Book:
-    from headend.book import Book, default_book
+    from headend.book import Book
+    from headend.own_files import default_book
 
     return Book(default_book())
 

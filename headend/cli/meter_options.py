@@ -17,6 +17,7 @@ import typer
 
 from headend.cli.options import Lang, warn_of_keys
 from headend.cli.shared_options import with_options
+from headend.own_files import names_in_book
 from profiles.errors import HeadEndError
 
 P = ParamSpec("P")
@@ -32,7 +33,8 @@ class MeterOptions:
         str,
         typer.Argument(
             help="Where the meter is: tcp://host:4059 (also ?client=48&timeout=20), udp://, hdlc+tcp://, rfc2217://, "
-            "serial:///dev/ttyUSB0?baud=9600 or ?mode=e; or its name in the book or the registry."
+            "serial:///dev/ttyUSB0?baud=9600 or ?mode=e; or its name in the book or the registry.",
+            autocompletion=names_in_book,
         ),
     ]
     meter_type: Annotated[

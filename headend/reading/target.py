@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from drivers.address import Address, parse_address
-from headend.book import Book, default_book
+from headend.book import Book
+from headend.own_files import default_book
 from profiles.errors import SettingsError
 
 

@@ -27,10 +27,11 @@ from drivers.push import (
     accept,
     keys_of,
 )
-from headend.book import Book, default_book
+from headend.book import Book
 from headend.book_list import read_list
-from headend.counter_file import CounterFile, default_counter_file
+from headend.counter_file import CounterFile
 from headend.keys import ENVIRONMENT, read_key_file, symmetric_key, title_from
+from headend.own_files import default_book, default_counter_file
 from headend.push.senders import Claim, claim_of, host_of
 from profiles.errors import HeadEndError, SecurityError
 from profiles.loader import load_meter_type

@@ -13,9 +13,10 @@ from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked
 
 from drivers.address import parse_address
-from headend.book import Book, Entry, default_book
+from headend.book import Book, Entry
 from headend.book_lock import PASSPHRASE_VARIABLE, SHORTEST_PASSPHRASE
 from headend.keys import KeySources, key_texts
+from headend.own_files import default_book
 from headend.reading.target import target_of
 from profiles.errors import HeadEndError, SecurityError, SettingsError
 from profiles.loader import load_meter_type

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from drivers.credentials import MAX_COUNTER
 from drivers.dlms.security import Key
 from headend import counter_file
-from headend.counter_file import CounterFile, default_counter_file
+from headend.counter_file import CounterFile
+from headend.own_files import default_counter_file
 from profiles.errors import SecurityError, SettingsError
 
 KEY = Key(bytes(range(16)))
