@@ -19,10 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from screen import take_terminal
-from terminal import wait_until
+from terminal import heed_ctrl_c, wait_until
 
 _WIDTH = 100
 _PIECES = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|[\r\n\b]|[^\x1b\r\n\b]+")
+
+
+def _log_in() -> None:
+    take_terminal()
+    heed_ctrl_c()
 
 
 class Window:
@@ -39,7 +44,7 @@ class Window:
             stdout=inside,
             stderr=inside,
             start_new_session=True,
-            preexec_fn=take_terminal,
+            preexec_fn=_log_in,
         )
         os.close(inside)
         self._seen = ""
