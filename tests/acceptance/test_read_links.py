@@ -131,8 +131,8 @@ def test_a_long_read_shows_rows_and_time_left_and_ctrl_c_leaves_the_meter_releas
     place: tuple[Terminal, Meters],
 ) -> None:
     terminal, meters = place
-    with BadLink(meters.address(), octets_per_s=3000) as slow:
-        arguments = ("block-load", *WEEK, "--keys", "meter.toml", "--trace", "ctrl-c.trace")
+    with BadLink(meters.address(), octets_per_s=5000) as slow:
+        arguments = ("block-load", *WEEK, "--type", "is15959-1ph", "--keys", "meter.toml", "--trace", "ctrl-c.trace")
         screen = Screen(terminal, "read", slow.address, *arguments)
         screen.shows(r"block-load.*[1-9]\d*/67\d.*rows, left.*\d:\d\d:\d\d")
         before = slow.sent
