@@ -9,7 +9,7 @@ TARGETS ?=
 SEED ?=
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-community lint bench campaigns soak fuzz clean
+.PHONY: help demo test test-community lint docs bench campaigns soak fuzz clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -28,6 +28,9 @@ lint: .venv/.made ## Check style, types and which part imports which
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+docs: .venv/.made ## Make docs/commands.md of what the commands' --help says
+	@$(BIN)/python .ci/commands.py > docs/commands.md
 
 bench: .venv/.made ## Measure decoding, sessions and storing (ARGS="-k decode")
 	@$(BIN)/pytest tests/bench $(ARGS)

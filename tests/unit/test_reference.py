@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def test_every_command_and_no_other_is_listed() -> None:
             f"{words[1]} {other.split()[0]}" for other in others
         }
     assert listed == names
+
+
+def test_the_page_of_commands_says_what_their_help_says() -> None:
+    page = runpy.run_path(str(ROOT / ".ci" / "commands.py"))["page"]
+    assert (ROOT / "docs" / "commands.md").read_text() == page(), "`make docs` makes it anew"
 
 
 def test_every_column_of_the_meter_list_is_explained() -> None:
