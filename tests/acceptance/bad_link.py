@@ -16,14 +16,15 @@ _PIECE = 256
 class BadLink:
     """Passes octets on between whoever connects and the meter at `meter`, an address. `cuts`: how many connections to
     break, each once `cut_after` octets of the meter have come by it; `octets_per_s`: how fast the meter's octets come,
-    None for at once; `dies`: after the first break nobody can connect any more. `port`: where it listens, any that is
-    free by default.
+    None for at once; `longest`: so many octets of one answer come, the rest of it is lost; `dies`: after the first
+    break nobody can connect any more. `port`: where it listens, any that is free by default.
     """
 
     meter: str
     cuts: int = 0
     cut_after: int = 0
     octets_per_s: float | None = None
+    longest: int | None = None
     dies: bool = False
     port: int = 0
     connections: int = 0
@@ -38,6 +39,7 @@ class BadLink:
         url = urlsplit(self.meter)
         assert url.port is not None
         self._place = (url.hostname, url.port)
+        self._of_answer = 0
         self._server = socket.create_server(("127.0.0.1", self.port))
 
     @property
@@ -69,6 +71,7 @@ class BadLink:
         with contextlib.suppress(OSError):
             while octets := client.recv(_PIECE):
                 self.sent += len(octets)
+                self._of_answer = 0
                 meter.sendall(octets)
         _hang_up(client, meter)
 
@@ -80,12 +83,14 @@ class BadLink:
                     time.sleep(len(octets) / self.octets_per_s)
                 came += len(octets)
                 self.received += len(octets)
+                self._of_answer += len(octets)
                 if self.cuts and came > self.cut_after:
                     self.cuts -= 1
                     if self.dies:
                         self.close()
                     break
-                if not self.silent.is_set():
+                lost = self.longest is not None and self._of_answer > self.longest
+                if not (lost or self.silent.is_set()):
                     client.sendall(octets)
         _hang_up(client, meter)
 

@@ -208,6 +208,16 @@ def test_a_week_is_read_over_a_link_with_a_delay_of_800_ms_that_loses_and_cuts(t
     meters.stop()
 
 
+def test_a_link_that_loses_long_answers_is_asked_for_shorter_ones(place: tuple[Terminal, Meters]) -> None:
+    terminal, meters = place
+    with BadLink(meters.address(), longest=540) as link:
+        arguments = ("block-load", "--last", "1d", "--type", "is15959-1ph", "--keys", "meter.toml", "--json", "-v")
+        done = terminal.run("read", f"{link.address}?timeout=1", *arguments)
+    assert len(json.loads(done.stdout)["intervals"]) >= 95
+    assert done.stderr.count("the link broke") == 2, "once may be chance"
+    assert done.stderr.count("with answers of at most 512 octets") == 1
+
+
 @pytest.mark.parametrize("options", ["", "?information=128&window=1"])
 def test_every_kind_is_read_by_hdlc_too(place: tuple[Terminal, Meters], options: str) -> None:
     terminal, meters = place
