@@ -19,6 +19,7 @@ DAY = timedelta(days=1)
 LOST = "segment 0"
 OCTETS_PER_S = 40_000
 FEW = {"COLLECTION__ATTEMPTS": "1", "COLLECTION__MAX_OPEN_SESSIONS": "6", "COLLECTION__MAX_SEGMENT_SESSIONS": "3"}
+STORED = "SELECT count(*) FROM interval_reading"
 OF_SEGMENT = "JOIN meter m ON m.id = r.meter_id JOIN segment s ON s.id = m.segment_id"
 
 
@@ -79,7 +80,9 @@ def test_a_segment_that_was_lost_for_a_week_is_caught_up_with_in_order_of_danger
     assert campaign.ask("SELECT name FROM segment WHERE down_since IS NOT NULL") == [(LOST,)]
 
     with gateway(addresses, ports, OCTETS_PER_S):
+        before = campaign.ask(STORED)
         daemon = campaign.node(**FEW, COLLECTION__SESSION_TIMEOUT_S=campaign.scale.pick("4", "60"))
+        campaign.until(lambda: campaign.ask(STORED) != before, "the daemon collects")
         back, others_s = time.monotonic(), 0.0
         newest_from = (datetime.now(UTC) - DAY).replace(minute=0, second=0, microsecond=0)
         while not campaign.complete(meters):
