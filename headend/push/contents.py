@@ -36,7 +36,7 @@ from headend.store.finished import (
 )
 from headend.store.rows import UNIX_EPOCH, MeterIntervals, Source
 from profiles.errors import ProtocolError
-from profiles.events import ESW_BITS, decode_esw
+from profiles.events import ESW_BITS, LAST_GASP, decode_esw
 from profiles.intervals import NO_DATE_TIME, Quality, Suspect, intervals
 from profiles.meter_type import REGISTER_CLASSES, MeterType, Profile, Push
 from profiles.objects import AttributeRef, CaptureObject
@@ -94,8 +94,11 @@ class _Contents:
         counter = None
         if push.replay == "counter" and push.counter is not None and meter.key_id is not None:
             counter = PushCounter(meter.key_id, push.title, push.counter)
+        reached = self._at
+        if self._word is not None and LAST_GASP in self._word.bits:
+            reached = min(reached, self._word.at)  # it may have waited on its way, and says nothing of power now
         finished = Finished(
-            Contact(meter.id, self._at),
+            Contact(meter.id, reached),
             tuple(self._readings),
             profiles=tuple(self._profiles),
             events=tuple(self._events),

@@ -217,6 +217,7 @@ def test_an_alert_brings_the_event_status_word_and_is_an_alarm() -> None:
     brought = content(data(axdr.octet_string(bytes(ALERT)), clock(at), axdr.bit_string(bits)))
     assert brought.alarm
     assert brought.finished.status_word == StatusWord(7, at, (3, 85), source=Source.PUSH)
+    assert brought.finished.contact.at == at, "a last gasp that was late says nothing of power now"
     late = content(data(axdr.octet_string(bytes(ALERT)), clock(NOW + timedelta(days=1)), axdr.bit_string(bits)))
     assert late.finished.status_word is not None
     assert late.finished.status_word.at == NOW, "a clock that is not believed"
