@@ -24,7 +24,7 @@ def restored(config: Config = None, dsn: Dsn = None) -> None:
 
     async def renew(place: str) -> bytes:
         async with await connect(place) as connection:
-            await connection.execute("ANALYZE")  # a backup brings no statistics, and small tables get none by themselves
+            await connection.execute("ANALYZE")  # a backup brings no statistics
             return await renew_title(connection)
 
     with database(settings_of(config, dsn), make=False) as place:
