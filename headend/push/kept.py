@@ -1,4 +1,4 @@
-"""Blocks that were pushed before their meter's scalers were known: taken in once a visit, or an import, has read them.
+"""Blocks that were pushed before their meter's scalers were known: taken in once a visit has read them.
 
 The one rule: a block is forgotten among the suspects only when it is durable as a reading; one that still can't be
 scaled stays there.
@@ -97,7 +97,7 @@ class KeptBlocks:
 
 
 def _read_again(row: _Kept, meter: KnownMeter) -> Finished | None:
-    """What the block says now, as of when it came; None where something in it can't be believed still."""
+    """What the block says now, as of when it came; None where something in it still can't be read or believed."""
     push = Opened(
         meter.pushing,
         Arrival(b"", Route("bare")),
@@ -106,5 +106,9 @@ def _read_again(row: _Kept, meter: KnownMeter) -> Finished | None:
         row.reason == NO_SCALERS,
         DataNotification(0, bytes(row.raw), bytes(row.stamp)),
     )
-    finished = content_of(push, meter, row.read_at).finished
+    try:
+        finished = content_of(push, meter, row.read_at).finished
+    except Exception:  # one block must not end the listener
+        log.exception("kept_block_broke", meter=meter.pushing.name, suspect_row=row.id)
+        return None
     return None if any(item.batch.suspects for item in finished.readings) else finished
