@@ -128,6 +128,11 @@ class Arrivals:
         """Alarms behind the readings."""
         return self._alarms.qsize()
 
+    @property
+    def held_up(self) -> bool:
+        """The database is away, and the spool has no room for what waits."""
+        return self._raw.full
+
     def heed(self, limits: Limits, max_per_s: float) -> None:
         """These hold from now on, `limits` for whoever connects from now on."""
         self.limits = limits

@@ -67,10 +67,10 @@ class Listening:
         of.quarantine.most = settings.max_discovered
 
     def goes_on(self) -> bool:
-        """Whether nothing waits, or something was handled since this was asked last."""
+        """Whether nothing waits, or only for room, or something was handled since this was asked last."""
         of, before = self.arrivals, self._handled
         self._handled = of.kept + of.refused + of.spooled + of.failed
-        return of.waiting == 0 or self._handled != before
+        return of.waiting == 0 or of.held_up or self._handled != before
 
     @property
     def tcp_ports(self) -> tuple[int, ...]:

@@ -38,6 +38,11 @@ class RawPushes:
         self._order = asyncio.Lock()
         """Held to append, and to find that nothing waits any more."""
 
+    @property
+    def full(self) -> bool:
+        """What came last found no room."""
+        return self._spool.full
+
     async def look(self) -> None:
         """See whether some wait from before. SpoolError."""
         self.behind = await self._spool.waits(RawApdu)

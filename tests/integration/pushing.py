@@ -117,7 +117,7 @@ class Town:
 
     @asynccontextmanager
     async def headend(
-        self, folder: Path, *, listen: tuple[str, ...] = PLACES, **settings: Any
+        self, folder: Path, *, listen: tuple[str, ...] = PLACES, spool_mb: int = 50, **settings: Any
     ) -> AsyncIterator[Listening]:
         """Listens; `ports` are in the order of PLACES."""
         async with AsyncExitStack() as stack:
@@ -125,7 +125,7 @@ class Town:
             stack.push_async_callback(self.pool.close)
             async with await connect(self.dsn) as connection:
                 self.store = TellingStore(self.pool, await edition(connection))
-            self.spool = await stack.enter_async_context(open_spool(folder, max_mb=50, min_free_mb=1))
+            self.spool = await stack.enter_async_context(open_spool(folder, max_mb=spool_mb, min_free_mb=1))
             self.intake = Intake(self.store, self.spool, clock=self.clock)
             await stack.enter_async_context(self.intake.open())
             self.listening = await stack.enter_async_context(

@@ -331,3 +331,22 @@ async def test_while_the_database_is_away_pushes_wait_in_the_spool_as_they_came(
             await place.kept(5)
             await place.until(lambda: nothing_waits(place), 30)
         assert len(await place.blocks()) == 5
+
+
+async def test_who_waits_for_room_in_a_full_spool_does_not_hang(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headend.push.listener.STOP_S", 0.1)
+    async with town(postgres_dsn, meters=2) as place:
+        await place.register()
+        async with place.headend(tmp_path, spool_mb=0) as listening:
+            await asyncio.to_thread(shut, postgres_dsn, allow=False)
+            try:
+                first, second = place.meters
+                await place.send(first, push(first, "block_load"))
+                await place.until(lambda: place.spool.full, 30)
+                await place.send(second, push(second, "block_load"))
+                await place.until(lambda: listening.arrivals.waiting == 1)
+                assert [listening.goes_on() for _ in range(2)] == [True, True]
+            finally:
+                await asyncio.to_thread(shut, postgres_dsn, allow=True)
