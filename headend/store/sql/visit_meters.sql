@@ -1,6 +1,5 @@
--- The meters of a segment that may be asked, or those with these ids; whether the last visit to each failed, and
--- what it did not come to. Who is
--- parked may be asked only where it is time to try it again.
+-- The meters of a segment that may be asked, or those with these ids; whether the last visit to each failed, and what
+-- it did not come to. Who is parked may be asked only where it is time to try it again.
 SELECT id, name, serial, system_title, address, meter_type, commissioned_at, interval_s, maker, firmware, identified_at,
        coalesce(last_error_at > coalesce(last_contact, '-infinity'), false) AS failed, missed
 FROM meter
