@@ -49,9 +49,11 @@ def import_(
 
 
 def _tell(loaded: Loaded, broken: str | None, *, dry_run: bool) -> None:
+    from headend.words import words
+
     written = loaded.written
     if broken is not None:
-        typer.echo(f"headend: the reading ended early, and this is as far as it came: {broken}", err=True)
+        typer.echo(f"headend: {words('session_file.ended_early', why=broken)}", err=True)
     for problem in loaded.problems:
         typer.echo(f"headend: can't be read: {problem}", err=True)
     typer.echo(
