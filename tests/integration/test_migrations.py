@@ -105,6 +105,29 @@ async def test_two_processes_that_migrate_at_once_apply_each_file_once(empty_dsn
         assert [number for (number,) in await cursor.fetchall()] == sorted({m.number for m in migrations()})
 
 
+async def test_a_database_in_use_is_brought_up_to_date(empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [one for one in migrations() if one.number <= 16]
+    monkeypatch.setattr("headend.store.migrate.migrations", lambda: before)
+    await migrate(empty_dsn)
+    monkeypatch.undo()
+    async with await connect(empty_dsn) as connection:
+        await connection.execute(
+            "INSERT INTO meter (name, serial, address, meter_type, division, commissioned_at, interval_s, parked_at, "
+            "parked_reason, refusals) SELECT name, name, 'tcp://127.0.0.1', 'is15959-1ph', 'x', '2026-01-01Z', 900, "
+            "CASE WHEN reason IS NOT NULL THEN timestamptz '2026-01-01Z' END, reason, refusals "
+            "FROM (VALUES ('refusing', 'refused', 3), ('shelved', 'on order', 0), ('read', NULL, 2)) "
+            "AS m (name, reason, refusals)"
+        )
+    await migrate(empty_dsn)
+    async with await connect(empty_dsn) as connection:
+        cursor = await connection.execute("SELECT name, try_again_at - parked_at, missed FROM meter ORDER BY name")
+        assert await cursor.fetchall() == [
+            ("read", None, []),
+            ("refusing", timedelta(days=1), []),
+            ("shelved", None, []),
+        ]
+
+
 async def test_a_migration_changed_after_it_was_applied_is_refused(dsn: str) -> None:
     async with await connect(dsn) as connection:
         await connection.execute("UPDATE schema_migration SET digest = 'other' WHERE number = 2")
