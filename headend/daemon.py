@@ -7,7 +7,9 @@ with exit code 0. SIGKILL loses nothing either: what is not stored is still owed
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal, get_args
@@ -43,6 +45,8 @@ CUT_S: Final = 3.0
 """How long those that did not end in time may take to be cut."""
 LAST_S: Final = 22.0
 """After so long the process ends, whatever hangs in it: what it held is in the spool by then, or still owed."""
+THREADS_S: Final = 5.0
+"""How long the process may take for that: Python waits for threads, and one may hang at a disk or a serial port."""
 LISTEN_EVERY_S: Final = 1.0
 """How often it is seen whether what was pushed goes on."""
 SILENCE_EVERY_S: Final = 3600.0
@@ -166,6 +170,9 @@ async def _insist(stop: asyncio.Event, sight: Sight) -> None:
         sight.intake.leave()
     await asyncio.sleep(LAST_S - GRACE_S - CUT_S)
     log.error("daemon_cut", after_s=LAST_S, reason="something hangs; what was not stored by now is still owed")
+    cut = threading.Timer(THREADS_S, os._exit, (0,))
+    cut.daemon = True
+    cut.start()
     raise SystemExit(0)
 
 
