@@ -75,11 +75,12 @@ class SecondsMeter(SimulatedMeter):
     ("listed", "odd", "kind", "step", "words", "remedy"),
     [
         pytest.param(
-            {"encryption_key": "00" * 16}, None, AccessDenied, "associate", "deciphering error", "keys", id="wrong key"
+            {"encryption_key": "00" * 16}, None, AccessDenied, "associate", "deciphering error", "the encryption key",
+            id="wrong key",
         ),
         pytest.param(
-            {"authentication_key": "00" * 16}, None, AccessDenied, "associate", "deciphering error", "keys",
-            id="wrong authentication key",
+            {"authentication_key": "00" * 16}, None, AccessDenied, "associate", "deciphering error",
+            "the authentication key", id="wrong authentication key",
         ),
         pytest.param(
             {"lls_secret": "wr0ngS3cret"}, None, AccessDenied, "associate", "authentication failed", "password",
