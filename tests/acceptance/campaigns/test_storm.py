@@ -107,7 +107,7 @@ def shortened(meters: Meters, end: datetime) -> Meters:
 def test_a_storm_of_last_gasps_delays_no_block_and_opens_outages_that_close_with_the_power(campaign: Campaign) -> None:
     port, end, pick = free_port(), last_quarter(), campaign.scale.pick
     span = {"start": (end - timedelta(days=2)).isoformat(), "end": (end + timedelta(days=1)).isoformat()}
-    fleet = FLEET.format(dark=DARK, count=pick(800, 50_400), port=port, **span)
+    fleet = FLEET.format(dark=DARK, count=pick(400, 50_400), port=port, **span)
     meters = campaign.fleet(pick(40, 300), days=pick(1, 0.25), end=end, push=fleet, speed=pick(180, 20))
     off = prepared(meters, pick(4, 100))
     campaign.register(meters)
