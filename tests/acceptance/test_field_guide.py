@@ -23,6 +23,7 @@ _VARIES = (
     (r"─+", "─"),
     (r"[▁-█]+", "▁"),
     (_NUMBER, "0"),
+    (r"(ahead of|behind) this machine", "off"),  # it tells whole seconds
     (r"tcp://(\S+):\d+", r"tcp://\1"),
     (r"127[.\d]+:\d+", "127"),
     (r" +", " "),
