@@ -233,6 +233,7 @@ async def _listen(ready: Engine, stop: asyncio.Event, sight: Sight) -> None:
         of, ready.pool, ready.vault, ready.types, ready.intake, ready.spool, clock=ready.clock
     ) as listening:
         sight.listening = listening
+        listening.heed(ready.settings.push)  # they may have changed while it opened
         sight.waiting_for.discard("listener")
         while not stop.is_set():
             if listening.goes_on():
