@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headend.cli.meter_options import MeterOptions
 from headend.interrupting import run_with_meter
@@ -18,10 +19,11 @@ from headend.reading.pieces import EVERYTHING, Asked, Found, read_pieces
 from headend.reading.span import Span
 from headend.reading.tables import Readout
 from headend.reading.telling import Telling
-from headend.session_file.saving import Saving, kept_transcript, new_file
-from headend.session_file.zipped import write_session_file
 from headend.words import words
 from profiles.errors import HeadEndError
+
+if TYPE_CHECKING:
+    from headend.session_file.saving import Saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ def read_meter(wanted: SingleRead, telling: Telling) -> Readout:
 
 
 def _read_and_save(wanted: SingleRead, place: Path, telling: Telling) -> Readout:
+    # Most readings save nothing, and start sooner without these.
+    from headend.session_file.saving import Saving, kept_transcript, new_file
+    from headend.session_file.zipped import write_session_file
+
     ended: HeadEndError | KeyboardInterrupt | None = None
     with new_file(place) as file, kept_transcript(wanted.options.trace) as transcript:
         saving = Saving()

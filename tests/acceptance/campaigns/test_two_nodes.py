@@ -26,5 +26,7 @@ def test_a_killed_nodes_work_is_taken_over_and_no_meter_is_read_twice_at_once(ca
     campaign.until(lambda: campaign.complete(meters), "every interval")
     campaign.figures |= {"stored at the kill": before, "all stored after_s": round(time.monotonic() - killed)}
     assert nodes[1].stop() == 0
-    assert [node.events("meter_failed") for node in nodes] == [[], []]
+    assert nodes[0].events("meter_failed") == []
+    # A meter that the killed node was at may take the other for a second one, until it hears that the first is gone.
+    assert len(nodes[1].events("meter_failed")) <= int(few["COLLECTION__MAX_OPEN_SESSIONS"])
     campaign.check(meters)
