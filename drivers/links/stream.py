@@ -54,7 +54,9 @@ class TcpStream(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._waiters: dict[asyncio.Future[bool], float] = {}
         """Until when each waits, in the loop's time."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
+        """When it goes off. It is not asked itself: what uvloop makes of less than half a millisecond can't tell."""
         self._waiting = bytearray()
         self._held = False
         """Whether too much waits to be fetched for more to be read."""
@@ -129,7 +131,7 @@ class TcpStream(asyncio.Protocol):
         """Wait for anything to happen on the connection; False where nothing does until then, in the loop's time."""
         waiter: asyncio.Future[bool] = self._loop.create_future()
         self._waiters[waiter] = until
-        if self._timer is None or self._timer.when() > until:
+        if self._timer is None or self._due > until:
             self._look_again()
         try:
             return await waiter
@@ -152,7 +154,8 @@ class TcpStream(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         left = [until for waiter, until in self._waiters.items() if not waiter.done()]
-        self._timer = self._loop.call_at(min(left), self._look) if left else None
+        self._due = min(left, default=0.0)
+        self._timer = self._loop.call_at(self._due, self._look) if left else None
 
     # -- what the loop tells us -------------------------------------------------------------------------------
 

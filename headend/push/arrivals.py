@@ -235,7 +235,7 @@ class Arrivals:
         try:
             for ready in await self._open(batch):
                 await self._intake.put(ready.content.finished)
-                self._count(ready)
+                self.kept += 1
                 ready.waiting.finish()
             await self._intake.settled()
         finally:
@@ -333,7 +333,7 @@ class Arrivals:
         awaited = []
         for one in ready:
             await self._intake.put(one.content.finished)
-            self._count(one)
+            self.kept += 1
             if one.awaited:
                 awaited.append(one)
             else:
@@ -346,9 +346,6 @@ class Arrivals:
         task = asyncio.create_task(self._confirm(awaited))
         self._confirming.add(task)
         task.add_done_callback(self._confirming.discard)
-
-    def _count(self, one: _Ready) -> None:
-        self.kept += 1
 
     async def _confirm(self, ready: Sequence[_Ready]) -> None:
         """Say that they are kept, once they are durable."""

@@ -74,6 +74,15 @@ def test_nothing_in_time_is_nothing_and_what_comes_later_is_not_lost(run: Run) -
     run(scenario())
 
 
+def test_a_wait_begun_when_another_is_nearly_over_ends_in_its_own_time(run: Run) -> None:
+    async def scenario() -> None:
+        async with connected() as (stream, _):
+            waits = (stream.receive(0.0001), stream.receive(0.05), stream.receive(0.0))
+            assert await asyncio.gather(*waits) == [b""] * 3
+
+    run(scenario())
+
+
 def test_a_wait_that_is_cancelled_takes_nothing_with_it(run: Run) -> None:
     async def scenario() -> None:
         async with connected() as (stream, other):
